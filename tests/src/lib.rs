@@ -1,0 +1,1 @@
+//! What the scenarios share: real servers, captures, an independent compare.

@@ -1,1 +1,22 @@
-//! checkpoint
+//! The checkpoint: what is replicated from where to where, up to which LSNs, kept durably in a directory.
+//!
+//! * [`Store`]: one directory, one owner; durable writes
+//! * [`State`], [`Phase`], [`TargetIdentity`]: what is written
+//! * [`NotInSync`]: keys whose record was passed although the target did not take it
+//! * [`inspect`]: what `status` and `checkpoint show` read when no daemon runs
+//! * [`Error`]: one variant per thing an operator can do about it
+//!
+//! Sled 0.34.7 alone cannot carry this: damaged header bytes or a deleted `db` open as an empty store, damage in the
+//! middle rolls back silently, and its flush on Linux is `sync_file_range`. So each write ends with fsync of the
+//! store's files and of the directory, and a guard file beside the store says which generation it must hold.
+//!
+//! All calls block; an asynchronous caller wraps them.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod state;
+mod store;
+
+pub use error::Error;
+pub use state::{NotInSync, Phase, State, TargetIdentity};
+pub use store::{Inspection, Store, inspect, reset};

@@ -1,1 +1,26 @@
-//! config
+//! The configuration: YAML or two URLs in, a validated and immutable [`Config`] out.
+//!
+//! raw text -> [`Config`], or [`Problems`]: everything that is wrong with it, at once, each problem with
+//! its place in the configuration and its line in the file.
+//!
+//! * [`Config::load`], [`Config::parse`], [`Config::from_urls`]: the three ways in
+//! * [`Source`], [`Target`], [`Mapping`], [`Checkpoint`], [`Spool`], [`Dashboard`], [`Logging`]: the sections
+//! * [`mapping`]: which database of the source goes where
+//! * [`Problems`], [`Warning`]: what to tell the operator
+//!
+//! Nothing here reads the environment or a clock: the environment is passed in as a lookup.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod address;
+mod load;
+pub mod mapping;
+mod problem;
+mod settings;
+
+pub use address::Address;
+pub use mapping::{Databases, Destination, Mapping};
+pub use problem::{Problem, Problems, Warning};
+pub use settings::{
+    Checkpoint, Config, Dashboard, ExistingData, Level, LogFormat, Logging, Source, Spool, Target,
+    TargetType, Tls,
+};

@@ -1,0 +1,53 @@
+//! What can go wrong with a checkpoint directory.
+
+use std::io;
+use std::path::PathBuf;
+
+/// One variant per thing an operator can do about it. Every message names the directory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process owns the directory.
+    #[error("checkpoint {dir} is in use by another process", dir = dir.display())]
+    InUse {
+        /// The checkpoint directory.
+        dir: PathBuf,
+    },
+    /// The directory cannot be created or written.
+    #[error("checkpoint {dir} is not writable: {source}", dir = dir.display())]
+    NotWritable {
+        /// The checkpoint directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The bytes are not what was written.
+    #[error("checkpoint {dir} is corrupted: {what}; {way_out}", dir = dir.display())]
+    Corrupted {
+        /// The checkpoint directory.
+        dir: PathBuf,
+        /// What was found.
+        what: String,
+        /// What the operator can do.
+        way_out: &'static str,
+    },
+    /// Written by a later version of this program.
+    #[error("checkpoint {dir} has format {found}, this version reads up to {known}: use the version that wrote it", dir = dir.display())]
+    NewerFormat {
+        /// The checkpoint directory.
+        dir: PathBuf,
+        /// Format version found.
+        found: u8,
+        /// Newest format version this program reads.
+        known: u8,
+    },
+    /// Reading or writing failed in the middle.
+    #[error("checkpoint {dir}: {what}: {source}", dir = dir.display())]
+    Io {
+        /// The checkpoint directory.
+        dir: PathBuf,
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,83 @@
+//! What a checkpoint says.
+
+/// Where an attachment stands. All fields are written together, atomically.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// How far the replication is.
+    pub phase: Phase,
+    /// Replication id of the source; the LSNs mean nothing without it. Empty while none is known.
+    pub replication_id: String,
+    /// Per flow: everything below this LSN is acknowledged by the target.
+    pub applied: Vec<u64>,
+    /// Per flow: nothing at or above this LSN was ever sent. Same length as `applied`.
+    pub reserved: Vec<u64>,
+    /// After this full sync the keys the source lacks must be removed from the target.
+    pub reconcile: bool,
+    /// Which target the data went to.
+    pub target: TargetIdentity,
+    /// When this was decided, in milliseconds since the Unix epoch (the caller's clock).
+    pub updated_at_ms: u64,
+}
+
+/// How far a replication is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The target is named, nothing was written to it yet.
+    None,
+    /// A snapshot is being applied; its LSNs cannot be resumed from.
+    FullSync,
+    /// `applied` can be resumed from.
+    Stable,
+}
+
+/// Which target the data went to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetIdentity {
+    /// One server.
+    Standalone {
+        /// The configured `host:port`.
+        address: String,
+        /// `run_id` of the server when it was last seen.
+        run_id: String,
+    },
+    /// A cluster.
+    Cluster {
+        /// Node ids of the masters last seen.
+        node_ids: Vec<String>,
+    },
+}
+
+impl TargetIdentity {
+    /// Whether `seen`, found on connecting, is the target this identity names. A cluster is the same while one stored
+    /// master is still present; a standalone server while its configured address is the same (its run id changes with
+    /// every restart).
+    pub fn same_target(&self, seen: &TargetIdentity) -> bool {
+        match (self, seen) {
+            (
+                TargetIdentity::Standalone { address: a, .. },
+                TargetIdentity::Standalone { address: b, .. },
+            ) => a == b,
+            (TargetIdentity::Cluster { node_ids: a }, TargetIdentity::Cluster { node_ids: b }) => {
+                a.iter().any(|id| b.contains(id))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A key whose record was passed although the target did not take it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotInSync {
+    /// Database at the source.
+    pub db: u32,
+    /// Name at the source.
+    pub key: Vec<u8>,
+    /// What the target answered, or why nothing was sent.
+    pub reason: String,
+    /// Flow of the record.
+    pub flow: u32,
+    /// LSN of the record.
+    pub lsn: u64,
+    /// When, in milliseconds since the Unix epoch (the caller's clock).
+    pub at_ms: u64,
+}

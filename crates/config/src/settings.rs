@@ -1,0 +1,152 @@
+//! The validated configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::{Address, Mapping, Warning};
+
+/// Everything the operator decides. Validated: consumers need not check anything again.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the data comes from.
+    pub source: Source,
+    /// Where the data goes.
+    pub target: Target,
+    /// Which database goes where.
+    pub mapping: Mapping,
+    /// Where and how often progress is kept.
+    pub checkpoint: Checkpoint,
+    /// What may be held back while the target is slow.
+    pub spool: Spool,
+    /// The HTTP status page.
+    pub dashboard: Dashboard,
+    /// What is logged.
+    pub logging: Logging,
+    /// What the operator should know although the configuration is used.
+    pub warnings: Vec<Warning>,
+}
+
+/// The `source` section: a Dragonfly master.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// At least one. The one that is a master is used.
+    pub addrs: Vec<Address>,
+    /// ACL user.
+    pub username: Option<String>,
+    /// Password of that user, or of the default user.
+    pub password: Option<SecretString>,
+    /// `None`: plain TCP.
+    pub tls: Option<Tls>,
+    /// The port this replica announces to the master (`REPLCONF listening-port`, shown there by `INFO replication`).
+    pub listening_port: Option<u16>,
+}
+
+/// The `target` section: Redis, Valkey or a Redis Cluster.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What kind of server is expected.
+    pub kind: TargetType,
+    /// At least one; exactly one for a standalone server.
+    pub addrs: Vec<Address>,
+    /// ACL user.
+    pub username: Option<String>,
+    /// Password of that user, or of the default user.
+    pub password: Option<SecretString>,
+    /// `None`: plain TCP.
+    pub tls: Option<Tls>,
+    /// What a first full sync does with data it finds.
+    pub on_existing_data: ExistingData,
+}
+
+/// What kind of target is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetType {
+    /// A Redis Cluster.
+    Cluster,
+    /// One server without cluster mode.
+    Standalone,
+    /// Whatever answers.
+    Auto,
+}
+
+/// What a first full sync does with data that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExistingData {
+    /// Stop and say so.
+    Refuse,
+    /// Empty the target first.
+    Flush,
+    /// Write over it and leave the rest.
+    Merge,
+}
+
+/// How a TLS connection is verified. Files existed when the configuration was loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates (PEM) that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate (PEM); always together with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// Key (PEM) of the client certificate.
+    pub key_file: Option<PathBuf>,
+    /// Name the server's certificate must carry; `None`: the host of the address.
+    pub server_name: Option<String>,
+}
+
+/// The `checkpoint` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Directory of the store; relative to the working directory.
+    pub dir: PathBuf,
+    /// At most this long between two durable checkpoints while records arrive.
+    pub interval: Duration,
+}
+
+/// The `spool` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spool {
+    /// Bytes over all flows.
+    pub memory: u64,
+}
+
+/// The `dashboard` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dashboard {
+    /// Where to listen; `None`: off.
+    pub addr: Option<Address>,
+}
+
+/// The `logging` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// Least important level that is shown.
+    pub level: Level,
+    /// Shape of a line.
+    pub format: LogFormat,
+}
+
+/// Log levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Every step.
+    Trace,
+    /// What a developer asks for.
+    Debug,
+    /// What an operator reads.
+    Info,
+    /// What an operator should look at.
+    Warn,
+    /// What an operator must look at.
+    Error,
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,1 +1,22 @@
-//! journal
+//! The journal stream of a Dragonfly master, without I/O: the stable stream of a flow, and the journal blobs of a
+//! snapshot.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `decoder` | bytes in, [`Entry`]s out; [`decode_blob`] |
+//! | `entry` | what comes out |
+//! | `lsn` | which entries take a log sequence number |
+//! | `limits`, `error` | what is refused, and how |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod decoder;
+mod entry;
+mod error;
+mod limits;
+mod lsn;
+
+pub use decoder::{Decoder, decode_blob};
+pub use entry::{Entry, Record, RecordKind};
+pub use error::{Class, Error};
+pub use limits::Limits;
+pub use lsn::{LsnCounter, LsnMismatch};

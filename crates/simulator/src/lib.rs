@@ -1,1 +1,28 @@
-//! simulator
+//! A Dragonfly master to test against.
+//!
+//! Three kinds, all listening on a socket and speaking the replication protocol:
+//!
+//! * [`Simulator`]: a live master. Ordinary clients write to it; it journals, serves full and partial sync,
+//!   and behaves like [`Release::V1_40`] or [`Release::V1_34`].
+//! * [`Replay`]: sends the recorded bytes of a real master, flow by flow, with pacing and cuts.
+//! * [`Prepared`]: sends a prepared snapshot and journal as fast as the socket takes them, for benchmarks.
+//!
+//! The encoders in here share nothing with the decoders of the `rdb` and `journal` rooms: this crate is the
+//! oracle those are checked with.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod builder;
+mod error;
+mod faults;
+mod handle;
+mod prepared;
+mod release;
+mod replay;
+
+pub use builder::{Builder, Simulator};
+pub use error::Error;
+pub use faults::Faults;
+pub use handle::{AttachmentInfo, Handle, Reply};
+pub use prepared::{Prepared, PreparedBuilder};
+pub use release::Release;
+pub use replay::{Capture, Pacing, Replay, ReplayBuilder, ReplayHandle};

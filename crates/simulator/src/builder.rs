@@ -1,0 +1,132 @@
+//! How a live master is put together.
+
+use std::time::Duration;
+
+use crate::{Error, Handle, Release};
+
+/// A live Dragonfly master; see [`Builder`].
+#[derive(Debug)]
+pub struct Simulator;
+
+impl Simulator {
+    /// Two shards, release 1.40, no password, a free port of the loopback interface.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// Settings of a live master.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    pub(crate) shards: usize,
+    pub(crate) release: Release,
+    pub(crate) password: Option<String>,
+    pub(crate) replication_user: Option<(String, String)>,
+    pub(crate) backlog: usize,
+    pub(crate) bind: String,
+    pub(crate) seed: u64,
+    pub(crate) output_limit: usize,
+    pub(crate) replication_timeout: Duration,
+    pub(crate) lsn_interval: Duration,
+    pub(crate) journal_omit: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            shards: 2,
+            release: Release::default(),
+            password: None,
+            replication_user: None,
+            backlog: 8192,
+            bind: "127.0.0.1:0".to_owned(),
+            seed: 1,
+            output_limit: 1 << 20,
+            replication_timeout: Duration::from_secs(30),
+            lsn_interval: Duration::from_secs(3),
+            journal_omit: true,
+        }
+    }
+}
+
+impl Builder {
+    /// Number of shards, and so of flows: 1 to 1024.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Which release to behave like.
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = release;
+        self
+    }
+
+    /// `requirepass`: every connection must AUTH first.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// An ACL user that may only run PING, REPLCONF and DFLY; everything else answers `-NOPERM`.
+    pub fn replication_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.replication_user = Some((name.into(), password.into()));
+        self
+    }
+
+    /// Records kept per shard for partial sync (`shard_repl_backlog_len`, 8192 in v1.34 and v1.40).
+    pub fn backlog(mut self, records: usize) -> Self {
+        self.backlog = records;
+        self
+    }
+
+    /// Address to listen on, `host:port`; port 0 takes a free one.
+    pub fn bind(mut self, addr: impl Into<String>) -> Self {
+        self.bind = addr.into();
+        self
+    }
+
+    /// Seed of everything random: SPOP, SRANDMEMBER, tokens, replication ids.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Bytes that may be pending on a flow before writing commands wait (`replication_stream_output_limit`,
+    /// 1 MiB in v1.34 and later).
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit = bytes;
+        self
+    }
+
+    /// How long a flow may stay above the limit, or block a snapshot write, before its attachment is
+    /// cancelled (`replication_timeout`, 30 s).
+    pub fn replication_timeout(mut self, timeout: Duration) -> Self {
+        self.replication_timeout = timeout;
+        self
+    }
+
+    /// Least time between two LSN ops of a flow (3 s in Dragonfly).
+    pub fn lsn_interval(mut self, interval: Duration) -> Self {
+        self.lsn_interval = interval;
+        self
+    }
+
+    /// Whether SET and DEL of a key whose bucket the snapshot has not reached are left out of the journal
+    /// (`journal_omit_redundant_writes`; v1.39 and later only, on by default).
+    pub fn journal_omit(mut self, on: bool) -> Self {
+        self.journal_omit = on;
+        self
+    }
+
+    /// Starts listening.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for an impossible number of shards, [`Error::Bind`] when the address is taken.
+    pub async fn start(self) -> Result<Handle, Error> {
+        if self.shards == 0 || self.shards > 1024 {
+            return Err(Error::Setting("shards must be between 1 and 1024"));
+        }
+        Handle::start(self).await
+    }
+}

@@ -1,0 +1,14 @@
+//! Real servers on free loopback ports, each in its own temporary directory, stopped on drop.
+
+mod cluster;
+mod dragonfly;
+mod ports;
+mod process;
+mod redis_server;
+mod tls;
+
+pub use cluster::{Cluster, ClusterOptions, NodeInfo};
+pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY};
+pub use ports::free_port;
+pub use redis_server::{RedisOptions, RedisServer};
+pub use tls::Certificates;

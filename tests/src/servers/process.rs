@@ -1,0 +1,1 @@
+//! A child process that never outlives its owner.

@@ -1,1 +1,22 @@
-//! resp
+//! The Redis serialization protocol: a codec that does no I/O, and connections that speak it.
+//!
+//! * [`Reply`], [`ReplyDecoder`]: bytes of a server in, replies out.
+//! * [`write_command`], [`RequestDecoder`]: the client's side of the wire, in both directions.
+//! * [`Connection`]: one TCP or TLS link that has authenticated; [`ConnectOptions`] and [`Tls`] say how.
+//! * [`Error`] and its [`Class`]: what went wrong, where, and who has to do something about it.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod connection;
+mod error;
+mod line;
+mod reply;
+mod request;
+mod socket;
+mod tls;
+
+pub use connection::{ConnectOptions, Connection};
+pub use error::{Class, Error, printable};
+pub use reply::{DecodeError, Limits, Reply, ReplyDecoder};
+pub use request::{RequestDecoder, write_command};
+pub use socket::{Reader, Writer};
+pub use tls::{Tls, TlsOptions};

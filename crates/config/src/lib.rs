@@ -12,12 +12,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod address;
+mod document;
+mod keys;
 mod load;
 pub mod mapping;
 mod problem;
+mod read;
+mod reader;
 mod settings;
+mod url;
+mod values;
 
-pub use address::Address;
+pub use address::{Address, NotAnAddress};
 pub use mapping::{Databases, Destination, Mapping};
 pub use problem::{Problem, Problems, Warning};
 pub use settings::{

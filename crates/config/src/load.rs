@@ -1,40 +1,148 @@
-//! The ways in.
+//! The ways in: a file, a text.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use crate::{Config, Problem, Problems};
+use crate::document::{Content, Document};
+use crate::read::{self, Side};
+use crate::reader::Reader;
+use crate::{Config, ExistingData, Mapping, Problem, Problems, Source, Target, TargetType};
 
 impl Config {
     /// Reads and validates `file`. `env` looks up an environment variable (`DF2REDIS_SOURCE_PASSWORD`,
-    /// `DF2REDIS_TARGET_PASSWORD`).
+    /// `DF2REDIS_TARGET_PASSWORD`; a password found there comes before the file's).
     ///
     /// # Errors
     /// All problems of the file at once.
     pub fn load(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
-        Config::parse(&file.display().to_string(), "", env)
+        let name = file.display().to_string();
+        match fs::read_to_string(file) {
+            Ok(text) => Config::parse(&name, &text, env),
+            Err(error) => {
+                let (message, hint) = match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        ("no such file".to_owned(), "check the path given to --config")
+                    }
+                    io::ErrorKind::IsADirectory => ("is a directory".to_owned(), "name the YAML file in it"),
+                    io::ErrorKind::PermissionDenied => {
+                        ("cannot be read: permission denied".to_owned(), "make it readable for this user")
+                    }
+                    io::ErrorKind::InvalidData => {
+                        ("not valid YAML: not UTF-8".to_owned(), "save it as UTF-8")
+                    }
+                    _ => (format!("cannot be read: {error}"), "check the path given to --config"),
+                };
+                Err(whole_file(&name, None, message, hint))
+            }
+        }
     }
 
     /// Validates `text`; `file` is the name used in messages.
     ///
     /// # Errors
     /// All problems of the text at once.
-    pub fn parse(file: &str, _text: &str, _env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
-        Err(Problems {
-            file: file.to_owned(),
-            problems: vec![Problem { path: String::new(), line: None, message: "empty".into(), hint: None }],
-        })
+    pub fn parse(file: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
+        // Found here because a document without content is null to YAML, and null is no sentence for an operator.
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            let hint = "source.addr and target.addr are required";
+            return Err(whole_file(file, None, "the file is empty".into(), hint));
+        }
+        let document = Document::parse(text)
+            .map_err(|problem| Problems { file: file.to_owned(), problems: vec![problem] })?;
+        if matches!(document.root.content, Content::Null) {
+            let hint = "source.addr and target.addr are required";
+            return Err(whole_file(file, None, "the file is empty".into(), hint));
+        }
+        let mut reader = Reader::new(&document);
+        let mut config = sections(&mut reader, env);
+        let (problems, warnings) = reader.finish();
+        if problems.is_empty() {
+            config.warnings = warnings;
+            Ok(config)
+        } else {
+            Err(Problems { file: file.to_owned(), problems })
+        }
     }
+}
 
-    /// The configuration that two URLs stand for (`--source URL --target URL`): `redis://`, `rediss://` (TLS) and, for
-    /// the target, `redis+cluster://`, each `[user[:password]@]host[:port]`. Everything else has its default.
-    ///
-    /// # Errors
-    /// All problems of both URLs at once.
-    pub fn from_urls(
-        source: &str,
-        _target: &str,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Config, Problems> {
-        Config::parse(source, "", env)
+fn sections(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Config {
+    let source = source(reader, env);
+    let target = target(reader, env);
+    if let Some(both) = target.addrs.iter().find(|addr| source.addrs.contains(addr))
+        && let Some(found) = reader.get("target.addr")
+    {
+        let message = format!("{both} is also the source");
+        reader.problem(&found.place, message, Some("source and target must be different servers"));
     }
+    read::not_built_yet(reader);
+    Config {
+        mapping: Mapping { databases: read::databases(reader, target.kind) },
+        source,
+        target,
+        checkpoint: read::checkpoint(reader),
+        spool: read::spool(reader),
+        dashboard: read::dashboard(reader),
+        logging: read::logging(reader),
+        warnings: Vec::new(),
+    }
+}
+
+fn source(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Source {
+    reader.word("source.type", "source type", &[("dragonfly", ())]);
+    let port =
+        reader.parsed("source.listening_port", "write a port, 1 to 65535", |text| match text.parse() {
+            Ok(0) | Err(_) => Err("not a port".into()),
+            Ok(port) => Ok(port),
+        });
+    let common = read::endpoint(reader, Side::Source, env);
+    Source {
+        addrs: common.addrs,
+        username: common.username,
+        password: common.password,
+        tls: common.tls,
+        listening_port: port,
+    }
+}
+
+fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Target {
+    let kinds = [
+        ("redis-cluster", TargetType::Cluster),
+        ("redis-standalone", TargetType::Standalone),
+        ("auto", TargetType::Auto),
+    ];
+    let kind = reader.word("target.type", "target type", &kinds).unwrap_or(TargetType::Auto);
+    let existing = [
+        ("refuse", Some(ExistingData::Refuse)),
+        ("merge", Some(ExistingData::Merge)),
+        ("flush", Some(ExistingData::Flush)),
+        ("reconcile", None),
+    ];
+    let on_existing_data = reader.word("target.on_existing_data", "choice", &existing);
+    if on_existing_data == Some(None)
+        && let Some(found) = reader.get("target.on_existing_data")
+    {
+        reader.not_available(&found.place, "use refuse, merge or flush");
+    }
+    let common = read::endpoint(reader, Side::Target, env);
+    if kind == TargetType::Standalone
+        && common.addrs.len() > 1
+        && let Some(found) = reader.get("target.addr")
+    {
+        let message = "redis-standalone is one server, several are given";
+        reader.problem(&found.place, message.into(), Some("keep one, or use redis-cluster"));
+    }
+    Target {
+        kind,
+        addrs: common.addrs,
+        username: common.username,
+        password: common.password,
+        tls: common.tls,
+        on_existing_data: on_existing_data.flatten().unwrap_or(ExistingData::Refuse),
+    }
+}
+
+pub(crate) fn whole_file(file: &str, line: Option<usize>, message: String, hint: &str) -> Problems {
+    let problem = Problem { path: String::new(), line, message, hint: Some(hint.to_owned()) };
+    Problems { file: file.to_owned(), problems: vec![problem] }
 }

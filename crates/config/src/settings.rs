@@ -1,11 +1,13 @@
 //! The validated configuration.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::{Address, Mapping, Warning};
+use crate::address::{self, Address};
+use crate::{Mapping, Warning};
 
 /// Everything the operator decides. Validated: consumers need not check anything again.
 #[derive(Debug, Clone)]
@@ -104,11 +106,23 @@ pub struct Checkpoint {
     pub interval: Duration,
 }
 
+impl Default for Checkpoint {
+    fn default() -> Checkpoint {
+        Checkpoint { dir: PathBuf::from("./checkpoint"), interval: Duration::from_secs(5) }
+    }
+}
+
 /// The `spool` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spool {
     /// Bytes over all flows.
     pub memory: u64,
+}
+
+impl Default for Spool {
+    fn default() -> Spool {
+        Spool { memory: 256 << 20 }
+    }
 }
 
 /// The `dashboard` section.
@@ -118,6 +132,29 @@ pub struct Dashboard {
     pub addr: Option<Address>,
 }
 
+impl Default for Dashboard {
+    fn default() -> Dashboard {
+        Dashboard { addr: Some(Address { host: "127.0.0.1".into(), port: 8080 }) }
+    }
+}
+
+impl FromStr for Dashboard {
+    type Err = String;
+
+    /// `host:port` (port 0: any free one), `:port` on all interfaces, or nothing for off.
+    fn from_str(text: &str) -> Result<Dashboard, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Dashboard { addr: None });
+        }
+        let everywhere = text.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
+        match address::parse(everywhere.as_deref().unwrap_or(text), None) {
+            Ok(address) => Ok(Dashboard { addr: Some(address) }),
+            Err(wrong) => Err(wrong.to_string()),
+        }
+    }
+}
+
 /// The `logging` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
@@ -125,6 +162,12 @@ pub struct Logging {
     pub level: Level,
     /// Shape of a line.
     pub format: LogFormat,
+}
+
+impl Default for Logging {
+    fn default() -> Logging {
+        Logging { level: Level::Info, format: LogFormat::Text }
+    }
 }
 
 /// Log levels.

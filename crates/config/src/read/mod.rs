@@ -1,0 +1,9 @@
+//! One file per kind of section: from found settings to validated ones.
+
+mod databases;
+mod endpoint;
+mod rest;
+
+pub(crate) use databases::databases;
+pub(crate) use endpoint::{Side, endpoint};
+pub(crate) use rest::{checkpoint, dashboard, logging, not_built_yet, spool};

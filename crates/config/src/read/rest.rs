@@ -1,0 +1,110 @@
+//! The sections that are a few scalars, and the settings this version refuses.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::reader::Reader;
+use crate::values;
+use crate::{Checkpoint, Dashboard, Level, LogFormat, Logging, Spool};
+
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+const SMALLEST_SPOOL: u64 = 1 << 20;
+
+pub(crate) fn checkpoint(reader: &mut Reader<'_>) -> Checkpoint {
+    let mut checkpoint = Checkpoint::default();
+    let state_dir = reader.scalar("stateDir");
+    match (reader.scalar("checkpoint.dir"), state_dir) {
+        (Some(dir), state_dir) => {
+            if dir.text.trim().is_empty() {
+                reader.problem(&dir.place, "the directory has no name".into(), Some("write ./checkpoint"));
+            }
+            checkpoint.dir = PathBuf::from(&dir.text);
+            if checkpoint.dir.is_file() {
+                // The earlier tools kept their checkpoint in one JSON file at `checkpoint.path`.
+                let message = "is a file; the checkpoint is a directory";
+                reader.problem(
+                    &dir.place,
+                    message.into(),
+                    Some("name a directory that is empty or does not exist"),
+                );
+            }
+            if let Some(state_dir) = state_dir {
+                reader.warn(&state_dir.place, "has no effect: checkpoint.dir says where the checkpoint is");
+            }
+        }
+        (None, Some(state_dir)) => checkpoint.dir = PathBuf::from(&state_dir.text).join("checkpoint"),
+        (None, None) => {}
+    }
+    let interval =
+        reader.parsed("checkpoint.interval", "write seconds or 500ms, 5s, 1m; at most 1h", |text| {
+            match values::duration(text)? {
+                Duration::ZERO => Err("must be longer than 0".into()),
+                interval if interval > LONGEST_INTERVAL => Err("longer than 1h".into()),
+                interval => Ok(interval),
+            }
+        });
+    checkpoint.interval = interval.unwrap_or(checkpoint.interval);
+    checkpoint
+}
+
+pub(crate) fn spool(reader: &mut Reader<'_>) -> Spool {
+    let memory =
+        reader.parsed("spool.memory", "write bytes or 256MiB, 1GiB", |text| match values::size(text)? {
+            small if small < SMALLEST_SPOOL => Err("less than 1MiB".into()),
+            size => Ok(size),
+        });
+    memory.map_or_else(Spool::default, |memory| Spool { memory })
+}
+
+pub(crate) fn dashboard(reader: &mut Reader<'_>) -> Dashboard {
+    let hint = "write host:port, or \"\" for none";
+    reader.parsed("dashboard.addr", hint, str::parse::<Dashboard>).unwrap_or_default()
+}
+
+pub(crate) fn logging(reader: &mut Reader<'_>) -> Logging {
+    let levels = [
+        ("trace", Level::Trace),
+        ("debug", Level::Debug),
+        ("info", Level::Info),
+        ("warn", Level::Warn),
+        ("error", Level::Error),
+    ];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let default = Logging::default();
+    Logging {
+        level: reader.word("logging.level", "level", &levels).unwrap_or(default.level),
+        format: reader.word("logging.format", "format", &formats).unwrap_or(default.format),
+    }
+}
+
+/// Refuses the settings of the contract that later versions carry out, unless they ask for what happens anyway.
+pub(crate) fn not_built_yet(reader: &mut Reader<'_>) {
+    const REMOVE: &str = "remove it";
+    for key in ["logging.file", "task_name"] {
+        if let Some(found) = reader.scalar(key).filter(|s| !s.text.is_empty()) {
+            reader.not_available(&found.place, REMOVE);
+        }
+    }
+    if let Some(disk) = reader.scalar("spool.disk") {
+        match values::size(&disk.text) {
+            Ok(0) => {}
+            Ok(_) => {
+                reader.not_available(&disk.place, "remove it; what is held back stays within spool.memory")
+            }
+            Err(wrong) => reader.problem(&disk.place, wrong, Some("write bytes or 8GiB")),
+        }
+    }
+    if let Some(qps) = reader.scalar("limits.qps") {
+        match qps.text.parse::<u64>() {
+            Ok(0) => {}
+            Ok(_) => reader.not_available(&qps.place, "remove it or write 0; there is no limit"),
+            Err(_) => reader.problem(&qps.place, "not a number".into(), Some("write 0")),
+        }
+    }
+    let policies = [("overwrite", true), ("skip", false), ("panic", false)];
+    if reader.word("conflict.policy", "policy", &policies) == Some(false)
+        && let Some(policy) = reader.scalar("conflict.policy")
+    {
+        reader.not_available(&policy.place, "use overwrite");
+    }
+}

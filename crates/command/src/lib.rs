@@ -1,1 +1,33 @@
-//! command
+//! What a journal record or a snapshot value means on the target.
+//!
+//! Bytes and values in, target commands out: no sockets, no clock, no state besides the known databases and the large
+//! values that are under way.
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`translator`] | what a record, a value or a piece of one becomes |
+//! | [`table`] | which commands exist, where their keys are, what happens to them; *a new command goes here* |
+//! | [`mapping`] | which name a key of a source database has on the target, and back |
+//! | [`dialect`] | what the target understands |
+//! | [`mod@slot`] | which slot of a cluster a name belongs to |
+//! | [`target`] | one command as it goes to the target |
+//! | [`treatment`] | what is to be done with a record or value |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod dialect;
+pub mod mapping;
+pub mod slot;
+pub mod table;
+pub mod target;
+pub mod translator;
+pub mod treatment;
+
+pub use dialect::{Dialect, Flavour, Version};
+pub use mapping::{Collision, Mapping, MappingError, Placement, Rule};
+pub use slot::slot;
+pub use target::{Commands, Effect, TargetCommand};
+pub use translator::{Error, StringEntry, Translator};
+pub use treatment::{
+    CrossKey, CrossOperation, Global, Ignored, Missing, MissingKind, Place, Reason, SourceKey, Treatment,
+};

@@ -1,0 +1,184 @@
+//! What a target understands.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use rdb::Kind;
+
+use crate::table;
+
+/// Version of a server: major, minor, patch.
+pub type Version = (u32, u32, u32);
+
+/// Whose server the target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// Redis.
+    Redis,
+    /// Valkey, forked from Redis 7.2.4.
+    Valkey,
+}
+
+/// What a target understands: its version, and which of [`Dialect::wanted_commands`] it has.
+#[derive(Debug, Clone)]
+pub struct Dialect {
+    /// Version of the server itself (at Valkey not the `redis_version` that it shows to old clients).
+    pub version: Version,
+    /// Whose server it is.
+    pub flavour: Flavour,
+    /// Whether it is a cluster: slots, and only database 0.
+    pub cluster: bool,
+    commands: HashSet<String>,
+    /// By [`table::Spec::index`].
+    by_spec: Box<[bool]>,
+    hash_field_ttl: bool,
+}
+
+impl Dialect {
+    /// A target that has these commands (any case), as `COMMAND INFO` told.
+    pub fn new<I>(flavour: Flavour, version: Version, cluster: bool, commands: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let commands: HashSet<String> =
+            commands.into_iter().map(|c| c.as_ref().to_ascii_uppercase()).collect();
+        let by_spec = table::all().iter().map(|spec| commands.contains(spec.name)).collect();
+        let hash_field_ttl = commands.contains("HPEXPIREAT");
+        Self { version, flavour, cluster, commands, by_spec, hash_field_ttl }
+    }
+
+    /// A target that has what a plain server of this version has: for users that may not run `COMMAND INFO`.
+    ///
+    /// Valkey is taken as Redis 7.2, from which it was forked.
+    #[must_use]
+    pub fn assumed(flavour: Flavour, version: Version, cluster: bool) -> Self {
+        let release = match flavour {
+            Flavour::Redis => (version.0, version.1),
+            Flavour::Valkey => (7, 2),
+        };
+        let has =
+            table::all().iter().filter(|s| s.since.is_some_and(|since| since <= release)).map(|s| s.name);
+        Self::new(flavour, version, cluster, has)
+    }
+
+    /// Flavour and version from the text of `INFO server`; `None` where it has neither `valkey_version` nor
+    /// `redis_version`.
+    #[must_use]
+    pub fn identify(info: &str) -> Option<(Flavour, Version)> {
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(|v| parse_version(v.trim()))
+        };
+        match field("valkey_version") {
+            Some(version) => Some((Flavour::Valkey, version)),
+            None => field("redis_version").map(|version| (Flavour::Redis, version)),
+        }
+    }
+
+    /// The names to ask `COMMAND INFO` for.
+    #[must_use]
+    pub fn wanted_commands() -> &'static [&'static str] {
+        static NAMES: LazyLock<Vec<&'static str>> =
+            LazyLock::new(|| table::all().iter().map(|s| s.name).collect());
+        &NAMES
+    }
+
+    /// Whether the target has a command; `name` in upper case.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.commands.contains(name)
+    }
+
+    /// Whether the target has the command of a table row.
+    #[must_use]
+    pub fn has_spec(&self, spec: &table::Spec) -> bool {
+        self.by_spec.get(spec.index()).copied().unwrap_or(false)
+    }
+
+    /// Whether `RESTORE` of the target loads values of this encoding.
+    #[must_use]
+    pub fn restore_accepts(&self, kind: Kind) -> bool {
+        kind.restore_since().is_some_and(|(major, minor)| self.at_least(u32::from(major), u32::from(minor)))
+    }
+
+    /// The newest encoding of streams that `RESTORE` of the target loads.
+    #[must_use]
+    pub fn stream_kind(&self) -> Kind {
+        [Kind::Stream3, Kind::Stream2].into_iter().find(|k| self.restore_accepts(*k)).unwrap_or(Kind::Stream)
+    }
+
+    /// Whether single hash fields can expire (`HPEXPIREAT`: Redis 7.4, Valkey 9).
+    #[must_use]
+    pub fn has_hash_field_ttl(&self) -> bool {
+        self.hash_field_ttl
+    }
+
+    /// Whether streams keep `ENTRIESADDED`, `MAXDELETEDID` and `ENTRIESREAD` (Redis 7.0).
+    #[must_use]
+    pub fn has_stream_counters(&self) -> bool {
+        self.at_least(7, 0)
+    }
+
+    fn at_least(&self, major: u32, minor: u32) -> bool {
+        (self.version.0, self.version.1) >= (major, minor)
+    }
+}
+
+fn parse_version(text: &str) -> Version {
+    let mut parts = text.split(['.', '-']).map(|p| p.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialect(version: Version) -> Dialect {
+        Dialect::assumed(Flavour::Redis, version, false)
+    }
+
+    #[test]
+    fn identifies_servers() {
+        let redis = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n";
+        assert_eq!(Dialect::identify(redis), Some((Flavour::Redis, (7, 0, 15))));
+        let valkey = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0-rc1\r\n";
+        assert_eq!(Dialect::identify(valkey), Some((Flavour::Valkey, (8, 1, 0))));
+        assert_eq!(Dialect::identify("# Server\r\n"), None);
+    }
+
+    #[test]
+    fn restore_by_version() {
+        let cases: [(Version, &[Kind], &[Kind]); 3] = [
+            ((6, 2, 14), &[Kind::Stream, Kind::Hash], &[Kind::HashListpack, Kind::Stream2, Kind::Stream3]),
+            (
+                (7, 0, 15),
+                &[Kind::HashListpack, Kind::ListQuicklist2, Kind::Stream2],
+                &[Kind::Stream3, Kind::Json],
+            ),
+            ((7, 2, 4), &[Kind::Stream3, Kind::ZsetListpack], &[Kind::HashTtl, Kind::JsonOld, Kind::Bloom]),
+        ];
+        for (version, yes, no) in cases {
+            let dialect = dialect(version);
+            assert!(yes.iter().all(|k| dialect.restore_accepts(*k)), "{version:?}");
+            assert!(!no.iter().any(|k| dialect.restore_accepts(*k)), "{version:?}");
+        }
+        assert!(Dialect::assumed(Flavour::Valkey, (8, 0, 0), true).restore_accepts(Kind::Stream3));
+    }
+
+    #[test]
+    fn newest_stream_encoding() {
+        assert_eq!(dialect((6, 2, 0)).stream_kind(), Kind::Stream);
+        assert_eq!(dialect((7, 0, 15)).stream_kind(), Kind::Stream2);
+        assert_eq!(dialect((7, 2, 0)).stream_kind(), Kind::Stream3);
+    }
+
+    #[test]
+    fn commands_in_any_case() {
+        let dialect = Dialect::new(Flavour::Redis, (7, 4, 0), false, ["set", "HPEXPIREAT"]);
+        assert!(dialect.has("SET") && dialect.has_hash_field_ttl() && !dialect.has("DEL"));
+        assert!(!self::dialect((7, 0, 15)).has_hash_field_ttl());
+        assert!(self::dialect((7, 4, 0)).has_hash_field_ttl());
+    }
+}

@@ -1,0 +1,229 @@
+//! What is to be done with a record or a snapshot value.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{mapping::Collision, target::Commands};
+
+/// A key at the source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceKey {
+    /// Database at the source.
+    pub db: u32,
+    /// Name at the source.
+    pub key: Bytes,
+}
+
+/// What a record or a snapshot value becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Treatment {
+    /// Send these, in order.
+    Send(Commands),
+    /// Send these, and list the keys: the target cannot hold a part of the meaning (a member's TTL, for instance).
+    Reduced {
+        /// What can be sent.
+        commands: Commands,
+        /// What is lost.
+        missing: Missing,
+    },
+    /// Executed once for all flows, behind a barrier.
+    Global(Global),
+    /// Execute on every master (`SCRIPT LOAD`). No key is involved; a second execution changes nothing.
+    Broadcast(Vec<Bytes>),
+    /// One key's value moves to another name that one command cannot reach.
+    CrossKey(CrossKey),
+    /// Nothing to do.
+    Ignore(Ignored),
+    /// The target lacks the type or the command: nothing is sent, the keys are counted and listed.
+    Lacking(Missing),
+    /// The record does not say what the source did: nothing is sent, the keys are not in sync until they are read again.
+    NotInSync {
+        /// The keys concerned; empty where the record does not even tell those.
+        keys: Vec<SourceKey>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Two source keys would take the same target name: stop before anything is written.
+    Collision(Collision),
+}
+
+/// A command over all keys of a database or of slots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Global {
+    /// `FLUSHALL`: every mapped database, and nothing foreign.
+    FlushAll,
+    /// `FLUSHDB` of this source database. A dropped database is [`Ignored::DroppedDatabase`] instead.
+    FlushDb(u32),
+    /// `DFLYCLUSTER FLUSHSLOTS`: inclusive ranges of slots of the *source* (of source names, that is).
+    FlushSlots(Vec<(u16, u16)>),
+}
+
+/// One key's value under a second name; the two names lie on different slots or databases, so no single command does
+/// it. The lane must be drained first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrossKey {
+    /// What the source did.
+    pub operation: CrossOperation,
+    /// Where the value comes from.
+    pub from: Place,
+    /// Where the value goes.
+    pub to: Place,
+}
+
+/// What [`CrossKey`] does. A missing `from` means: the source did nothing (`MOVE`), or the two sides differ already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CrossOperation {
+    /// `RENAME`: replaces `to`, removes `from`.
+    Rename,
+    /// `RENAMENX`: nothing if `to` exists.
+    RenameNx,
+    /// `MOVE` between databases: nothing if `to` exists. Logged even when it moved nothing.
+    Move,
+    /// `COPY`: `from` stays; `replace` says whether an existing `to` is overwritten.
+    Copy {
+        /// With `REPLACE`.
+        replace: bool,
+    },
+}
+
+/// A name on the target, with the source key it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Key at the source.
+    pub source: SourceKey,
+    /// Database on a standalone target; 0 on a cluster.
+    pub db: u32,
+    /// Slot on a cluster; 0 on a standalone target.
+    pub slot: u16,
+    /// Name on the target.
+    pub name: Bytes,
+}
+
+/// Keys of which the target cannot hold something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What the target lacks.
+    pub kind: MissingKind,
+    /// The keys concerned.
+    pub keys: Vec<SourceKey>,
+}
+
+/// What a target may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MissingKind {
+    /// JSON documents.
+    Json,
+    /// Bloom filters.
+    Bloom,
+    /// Count-min sketches.
+    CountMin,
+    /// Top-K lists.
+    TopK,
+    /// Cuckoo filters.
+    Cuckoo,
+    /// Expiry of single hash fields.
+    HashFieldTtl,
+    /// Expiry of single set members.
+    SetMemberTtl,
+    /// Expiry of a member of a hash or set: the record does not tell which.
+    MemberTtl,
+    /// Pending entries of a large stream whose entry is deleted: cannot be rebuilt by commands.
+    DeletedPending,
+    /// A command without which the record cannot be executed, by its name.
+    Command(&'static str),
+}
+
+impl MissingKind {
+    /// The kind in words, as the operator reads it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            MissingKind::Json => "JSON",
+            MissingKind::Bloom => "Bloom filter",
+            MissingKind::CountMin => "count-min sketch",
+            MissingKind::TopK => "Top-K",
+            MissingKind::Cuckoo => "cuckoo filter",
+            MissingKind::HashFieldTtl => "hash field TTL",
+            MissingKind::SetMemberTtl => "set member TTL",
+            MissingKind::MemberTtl => "member TTL",
+            MissingKind::DeletedPending => "pending entries of deleted stream entries",
+            MissingKind::Command(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for MissingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+/// Why a record needs nothing done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ignored {
+    /// `PING` as a command: left by a failed `JSON.MSET` (v1.40.1 `json_family.cc` `OpMSet`).
+    Ping,
+    /// `STICK`: exempts a key from eviction; the target has no such mark.
+    Stick,
+    /// `SHRINK`: memory compaction at the source.
+    Shrink,
+    /// `SCRIPT FLAGS` and the like: nothing a target could use.
+    ScriptFlags,
+    /// `FT.*`: search indexes are not replicated.
+    Search,
+    /// The mapping drops this database.
+    DroppedDatabase,
+    /// The record changes nothing (a command without effect is logged all the same).
+    NoEffect,
+}
+
+impl Ignored {
+    /// The reason in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Ignored::Ping => "ping",
+            Ignored::Stick => "stick",
+            Ignored::Shrink => "shrink",
+            Ignored::ScriptFlags => "script flags",
+            Ignored::Search => "search index",
+            Ignored::DroppedDatabase => "dropped database",
+            Ignored::NoEffect => "no effect",
+        }
+    }
+}
+
+/// Why a record cannot be executed although the target has everything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The source logged only a part of the command (`SORT`, `GEORADIUS`, `CMS.MERGE` across shards, v1.40.1
+    /// `transaction.cc` `LogAutoJournalOnShard`).
+    Truncated,
+    /// Executed by the source under a condition or clock that the record does not carry (`DELEX`, `CL.THROTTLE`).
+    Conditional,
+    /// A command that the table does not have. Its keys are unknown; the first argument is listed as a hint.
+    Unknown(Bytes),
+    /// One command over keys that lie on different slots of the target.
+    CrossSlot,
+    /// The arguments are not what the command takes.
+    Malformed,
+    /// A value whose bytes do not decode.
+    BadPayload,
+    /// A key came from, or went to, a database that the mapping drops.
+    DroppedDatabase,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Truncated => f.write_str("truncated by the source"),
+            Reason::Conditional => f.write_str("depends on a condition that only the source knows"),
+            Reason::Unknown(name) => write!(f, "unknown command {}", name.escape_ascii()),
+            Reason::CrossSlot => f.write_str("its keys lie on different slots"),
+            Reason::Malformed => f.write_str("arguments do not fit the command"),
+            Reason::BadPayload => f.write_str("payload does not decode"),
+            Reason::DroppedDatabase => f.write_str("moved from or to a dropped database"),
+        }
+    }
+}

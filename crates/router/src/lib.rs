@@ -1,1 +1,39 @@
-//! router
+//! From commands to acknowledgements: which node, in which order, and what became of it.
+//!
+//! ```text
+//! TargetCommand -> FlowRouter -> Lane (flow, node) -> socket
+//!                      ^                                |
+//!                      +---- replies, in order <--------+--> Tracker: the flow's applied LSN
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`target`] | the servers: kind, slot map, identity, what they understand |
+//! | [`flow_router`] | the lanes of one flow and the order of their commands |
+//! | `lane`, `wire` | one connection: what is out, and the socket |
+//! | `held` | slots whose commands wait |
+//! | [`tracker`] | the applied LSN |
+//! | [`outcome`] | what a reply means |
+//! | [`side`] | commands outside the stream, one at a time, redirects followed |
+//! | [`sweep`] | removing names by scanning: FLUSHDB of a mapped database, keys the source lacks |
+//! | [`cross`] | one key's value moved to a name on another node |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod cross;
+pub mod error;
+pub mod flow_router;
+mod held;
+mod lane;
+pub mod outcome;
+pub mod side;
+pub mod sweep;
+pub mod target;
+mod topology;
+pub mod tracker;
+mod wire;
+
+pub use error::Error;
+pub use flow_router::{Counters, Failure, FlowRouter};
+pub use target::{Expected, Identity, NodeId, Target, TargetOptions};
+pub use tracker::{Origin, Tracker};

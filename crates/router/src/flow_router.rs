@@ -1,0 +1,535 @@
+//! The lanes of one flow, and the order of their commands.
+//!
+//! ```text
+//!             put ──> lane of the slot's owner ──> sent ──reply──> settled
+//!                         │  ▲                       │
+//!       slot is held      │  └── MOVED, ASK, retry ──┤ redirect, transient refusal, broken connection
+//!             └───────────┴──────> held slot <───────┘
+//! ```
+//!
+//! Everything of one slot keeps its order. When the first command of a slot comes back, the slot is held: later commands
+//! wait behind it, and nothing is sent until every command of the slot that is still out has been answered.
+//!
+//! Each flow has its own view of the slot map, and changes it slot by slot, only while nothing of that slot is out. A
+//! map that changed under a flow would let a new command overtake an older one on the way to the old owner.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use command::TargetCommand;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::held::{Held, Way, sort_unanswered};
+use crate::lane::{Lane, Meta, Parked};
+use crate::outcome::{Outcome, Transient, classify};
+use crate::target::{NodeId, Target};
+use crate::tracker::{Origin, Tracker};
+use crate::wire::{self, Event, Run};
+
+/// A command that the target refused, or whose fate is unknown and that must not be sent twice.
+///
+/// Its record stays open until [`FlowRouter::settle_failures`]: the caller first writes down durably which keys it
+/// leaves behind.
+#[derive(Debug)]
+pub struct Failure {
+    /// The command with all its arguments, as sent.
+    pub args: Vec<Bytes>,
+    /// The target's database.
+    pub db: u32,
+    /// The target's message, or what happened instead of a reply.
+    pub message: String,
+    origin: Origin,
+}
+
+impl Failure {
+    /// Where the command came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
+/// What the router counted since it was made.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Commands that the target executed.
+    pub executed: u64,
+    /// MOVED and ASK replies.
+    pub redirects: u64,
+    /// Refusals that were tried again (OOM, LOADING, …).
+    pub retries: u64,
+    /// Connections that broke.
+    pub disconnects: u64,
+    /// Commands that failed for good.
+    pub failures: u64,
+}
+
+/// Routes the commands of one flow to the target's nodes.
+#[derive(Debug)]
+pub struct FlowRouter {
+    target: Arc<Target>,
+    flow: usize,
+    /// This flow's view of the slot map.
+    owners: Vec<NodeId>,
+    lanes: Vec<Option<Lane>>,
+    held: HashMap<u16, Held>,
+    /// How often a slot was refused in a row.
+    attempts: HashMap<u16, u32>,
+    /// Connections that broke and may still have bytes in their node's socket buffer.
+    predecessors: HashMap<NodeId, i64>,
+    tracker: Tracker,
+    failures: Vec<Failure>,
+    counters: Counters,
+    events: UnboundedReceiver<Event>,
+    events_in: UnboundedSender<Event>,
+    next_seq: u64,
+    next_generation: u64,
+    window: usize,
+}
+
+impl FlowRouter {
+    /// A router for flow number `flow` that keeps at most `window` bytes of unanswered commands.
+    pub fn new(target: Arc<Target>, flow: usize, window: usize) -> Self {
+        let (events_in, events) = unbounded_channel();
+        FlowRouter {
+            owners: target.owners(),
+            target,
+            flow,
+            lanes: Vec::new(),
+            held: HashMap::new(),
+            attempts: HashMap::new(),
+            predecessors: HashMap::new(),
+            tracker: Tracker::default(),
+            failures: Vec::new(),
+            counters: Counters::default(),
+            events,
+            events_in,
+            next_seq: 0,
+            next_generation: 0,
+            window,
+        }
+    }
+
+    /// The bookkeeping of this flow's LSNs.
+    pub fn tracker(&mut self) -> &mut Tracker {
+        &mut self.tracker
+    }
+
+    /// Everything below is acknowledged by the target, or recorded as not in sync.
+    pub fn applied(&self) -> u64 {
+        self.tracker.applied()
+    }
+
+    /// Whether nothing is on its way and nothing waits to be recorded.
+    pub fn is_settled(&self) -> bool {
+        self.tracker.is_settled()
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether there is room for another command.
+    pub fn has_room(&self) -> bool {
+        self.open_bytes() < self.window
+    }
+
+    fn open_bytes(&self) -> usize {
+        let lanes: usize = self.lanes.iter().flatten().map(|lane| lane.open_bytes).sum();
+        lanes + self.held.values().map(Held::bytes).sum::<usize>()
+    }
+
+    /// Takes a command over, after waiting for room. It goes to the socket with the next full chunk or
+    /// [`FlowRouter::flush`].
+    pub async fn send(&mut self, command: TargetCommand, origin: Origin) {
+        while !self.has_room() {
+            self.flush();
+            self.next_event().await;
+        }
+        self.tracker.add(origin);
+        self.put(command, origin);
+    }
+
+    /// Hands everything collected to the sockets.
+    pub fn flush(&mut self) {
+        self.lanes.iter_mut().flatten().for_each(Lane::flush);
+    }
+
+    /// Waits for the next thing to happen on a connection, or for the time to try a held slot again, and deals with it and
+    /// all that happened besides. Cancel-safe.
+    pub async fn next_event(&mut self) {
+        let retry_at = self
+            .held
+            .values()
+            .filter(|h| h.in_flight == 0 && !h.probing && matches!(h.way, Way::Later(_)))
+            .map(|h| h.retry_at)
+            .min();
+        tokio::select! {
+            event = self.events.recv() => {
+                let event = event.expect("the router itself keeps a sender");
+                self.handle(event);
+                while let Ok(event) = self.events.try_recv() {
+                    self.handle(event);
+                }
+            }
+            () = until(retry_at) => self.retry_due(),
+        }
+        self.flush();
+    }
+
+    /// The commands that failed since the last call. Their records stay open until they are handed back to
+    /// [`FlowRouter::settle_failures`].
+    pub fn take_failures(&mut self) -> Vec<Failure> {
+        std::mem::take(&mut self.failures)
+    }
+
+    /// The keys of these commands stand durably in the list of keys that are not in sync.
+    pub fn settle_failures(&mut self, failures: Vec<Failure>) {
+        for failure in failures {
+            self.tracker.settle(failure.origin);
+        }
+    }
+
+    fn put(&mut self, command: TargetCommand, origin: Origin) {
+        let TargetCommand { db, slot, args, key, effect, .. } = command;
+        self.next_seq += 1;
+        let meta = Meta::new(self.next_seq, slot, db, effect, origin, key);
+        if !self.held.is_empty()
+            && let Some(held) = self.held.get_mut(&slot)
+        {
+            let mut bytes = BytesMut::new();
+            resp::write_command(&mut bytes, &args);
+            held.insert(Parked { meta, bytes: bytes.freeze() });
+            return;
+        }
+        let node = self.owners[slot as usize];
+        if node == NodeId::NONE {
+            let mut bytes = BytesMut::new();
+            resp::write_command(&mut bytes, &args);
+            self.hold(Parked { meta, bytes: bytes.freeze() }, Way::Later(Transient::ClusterDown));
+            return;
+        }
+        self.lane(node).push(meta, &args);
+    }
+
+    fn lane(&mut self, node: NodeId) -> &mut Lane {
+        let index = node.index();
+        if self.lanes.len() <= index {
+            self.lanes.resize_with(index + 1, || None);
+        }
+        if self.lanes[index].is_none() {
+            self.next_generation += 1;
+            let generation = self.next_generation;
+            let predecessor = self.predecessors.get(&node).copied();
+            let (input, output) = unbounded_channel();
+            let run =
+                wire::run(self.target.clone(), node, generation, predecessor, output, self.events_in.clone());
+            let task = tokio::spawn(run).abort_handle();
+            self.lanes[index] = Some(Lane::new(generation, input, task));
+        }
+        self.lanes[index].as_mut().expect("made above")
+    }
+
+    /// The lane that an event speaks of, unless it was replaced meanwhile.
+    fn current(&mut self, node: NodeId, generation: u64) -> Option<&mut Lane> {
+        self.lanes.get_mut(node.index())?.as_mut().filter(|lane| lane.generation == generation)
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Up { node, generation, client_id } => {
+                self.predecessors.remove(&node);
+                if let Some(lane) = self.current(node, generation) {
+                    lane.client_id = client_id;
+                    debug!(flow = self.flow, node = %self.target.address(node), "lane connected");
+                }
+            }
+            Event::Replies { node, generation, runs } => {
+                for run in runs {
+                    if self.current(node, generation).is_none() {
+                        return;
+                    }
+                    match run {
+                        Run::Done(count) => self.executed(node, count),
+                        Run::Refused(message) => self.refused(node, &message),
+                    }
+                }
+            }
+            Event::Down { node, generation, was_up, reason } => {
+                if self.current(node, generation).is_some() {
+                    self.broken(node, was_up, &reason);
+                }
+            }
+        }
+    }
+
+    fn executed(&mut self, node: NodeId, count: u32) {
+        let quiet = self.held.is_empty() && self.attempts.is_empty();
+        for _ in 0..count {
+            let Some(lane) = self.lanes[node.index()].as_mut() else { return };
+            let Some(answered) = lane.answered() else {
+                self.broken(node, true, "more replies than commands");
+                return;
+            };
+            if quiet {
+                let origin = answered.done(|meta| meta.origin);
+                self.count_executed(origin);
+                self.tracker.settle(origin);
+            } else {
+                let parked = answered.park();
+                self.executed_while_held(parked);
+            }
+        }
+    }
+
+    fn count_executed(&mut self, origin: Origin) {
+        if origin != Origin::Lane {
+            self.counters.executed += 1;
+        }
+    }
+
+    /// A command was executed while some slots are held: its own may be among them.
+    fn executed_while_held(&mut self, parked: Parked) {
+        let (slot, origin) = (parked.meta.slot, parked.meta.origin);
+        self.count_executed(origin);
+        if origin == Origin::Lane {
+            return;
+        }
+        self.attempts.remove(&slot);
+        let Some(held) = self.held.get_mut(&slot) else {
+            self.tracker.settle(origin);
+            return;
+        };
+        held.in_flight = held.in_flight.saturating_sub(1);
+        if held.probing {
+            // The target takes commands of this slot again.
+            self.tracker.settle(origin);
+            let owner = self.owners[slot as usize];
+            self.release(slot, Way::Moved(owner));
+            return;
+        }
+        let (pointless, broken) = held.overtaken_by(&parked.meta);
+        for gone in pointless {
+            self.tracker.settle(gone.meta.origin);
+        }
+        if broken {
+            self.fail(parked, "executed before an earlier command of the same key that was refused".into());
+        } else {
+            self.tracker.settle(origin);
+        }
+        self.release_if_quiet(slot);
+    }
+
+    fn refused(&mut self, node: NodeId, message: &[u8]) {
+        let Some(lane) = self.lanes[node.index()].as_mut() else { return };
+        let Some(answered) = lane.answered() else {
+            self.broken(node, true, "more replies than commands");
+            return;
+        };
+        let parked = answered.park();
+        if parked.meta.origin == Origin::Lane {
+            // The database was checked before, and ASKING is never refused by a cluster: what follows on this
+            // connection would land in the wrong place.
+            let reason =
+                format!("the target refused to prepare the connection: {}", String::from_utf8_lossy(message));
+            self.broken(node, true, &reason);
+            return;
+        }
+        match classify(message) {
+            Outcome::Moved { addr, .. } => {
+                self.counters.redirects += 1;
+                let owner = self.target.node_at(&addr, node);
+                self.target.learn(parked.meta.slot, owner);
+                self.hold(parked, Way::Moved(owner));
+            }
+            Outcome::Ask { addr } => {
+                self.counters.redirects += 1;
+                let importer = self.target.node_at(&addr, node);
+                self.hold(parked, Way::Ask(importer));
+            }
+            Outcome::Later(why) => {
+                self.counters.retries += 1;
+                self.hold(parked, Way::Later(why));
+            }
+            Outcome::Failed(message) => self.failed(parked, message),
+            Outcome::Done => {}
+        }
+    }
+
+    fn failed(&mut self, parked: Parked, message: String) {
+        let slot = parked.meta.slot;
+        self.fail(parked, message);
+        if let Some(held) = self.held.get_mut(&slot) {
+            held.in_flight = held.in_flight.saturating_sub(1);
+            if held.probing {
+                // It was refused for a reason of its own; the slot is open again.
+                let owner = self.owners[slot as usize];
+                self.release(slot, Way::Moved(owner));
+            } else {
+                self.release_if_quiet(slot);
+            }
+        }
+    }
+
+    fn fail(&mut self, parked: Parked, message: String) {
+        self.counters.failures += 1;
+        let mut decoder = resp::RequestDecoder::new(resp::Limits::default());
+        decoder.feed(&parked.bytes);
+        let args = decoder.next().ok().flatten().unwrap_or_default();
+        self.failures.push(Failure { args, db: parked.meta.db, message, origin: parked.meta.origin });
+    }
+
+    /// A command of a slot came back unexecuted: it and all that follows in its slot wait.
+    fn hold(&mut self, parked: Parked, way: Way) {
+        let slot = parked.meta.slot;
+        let attempt = self.attempts.get(&slot).copied().unwrap_or(0);
+        if let Some(held) = self.held.get_mut(&slot) {
+            held.in_flight = held.in_flight.saturating_sub(1);
+            held.probing = false;
+            held.way = way;
+            if let Way::Later(why) = way {
+                held.retry_at = Instant::now() + why.delay(attempt);
+            }
+            held.insert(parked);
+        } else {
+            let in_flight = self.lanes.iter().flatten().map(|lane| lane.count_slot(slot)).sum();
+            let retry_at = match way {
+                Way::Later(why) => Instant::now() + why.delay(attempt),
+                _ => Instant::now(),
+            };
+            let mut held = Held::new(way, in_flight, retry_at);
+            held.insert(parked);
+            self.held.insert(slot, held);
+            if let Way::Later(why) = way {
+                if attempt == 0 {
+                    debug!(flow = self.flow, slot, reason = why.name(), "slot waits");
+                }
+                if why.asks_for_refresh() {
+                    self.target.refresh_soon();
+                }
+            }
+        }
+        self.release_if_quiet(slot);
+    }
+
+    /// Sends a redirected slot's commands on as soon as nothing of it is out any more.
+    fn release_if_quiet(&mut self, slot: u16) {
+        if let Some(held) = self.held.get(&slot)
+            && held.in_flight == 0
+            && !held.probing
+            && !matches!(held.way, Way::Later(_))
+        {
+            let way = held.way;
+            self.release(slot, way);
+        }
+    }
+
+    fn release(&mut self, slot: u16, way: Way) {
+        let Some(mut held) = self.held.remove(&slot) else { return };
+        match way {
+            Way::Moved(node) => self.owners[slot as usize] = node,
+            Way::Ask(_) | Way::Later(_) => {}
+        }
+        while let Some(parked) = held.pop_first() {
+            match way {
+                Way::Ask(node) => {
+                    let lane = self.lane(node);
+                    lane.push_own(&["ASKING"]);
+                    lane.push_encoded(parked);
+                }
+                Way::Moved(node) => self.lane(node).push_encoded(parked),
+                Way::Later(_) => {
+                    let node = self.owners[slot as usize];
+                    self.lane(node).push_encoded(parked);
+                }
+            }
+        }
+    }
+
+    /// Tries the slots whose time has come: the first command alone, the rest when it was taken.
+    fn retry_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<u16> = self
+            .held
+            .iter()
+            .filter(|(_, h)| {
+                h.in_flight == 0 && !h.probing && h.retry_at <= now && matches!(h.way, Way::Later(_))
+            })
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in due {
+            *self.attempts.entry(slot).or_insert(0) += 1;
+            let owner = self.target.owner(slot);
+            let Some(held) = self.held.get_mut(&slot) else { continue };
+            if owner == NodeId::NONE {
+                held.retry_at = now + Transient::ClusterDown.delay(self.attempts[&slot]);
+                self.target.refresh_soon();
+                continue;
+            }
+            self.owners[slot as usize] = owner;
+            let Some(first) = held.pop_first() else {
+                self.held.remove(&slot);
+                continue;
+            };
+            held.in_flight = 1;
+            held.probing = true;
+            self.lane(owner).push_encoded(first);
+        }
+    }
+
+    /// A connection is gone: what it did not answer comes back, in order.
+    fn broken(&mut self, node: NodeId, was_up: bool, reason: &str) {
+        let Some(lane) = self.lanes[node.index()].take() else { return };
+        self.counters.disconnects += 1;
+        if was_up {
+            warn!(flow = self.flow, node = %self.target.address(node), reason, "target connection lost");
+        } else {
+            info!(flow = self.flow, node = %self.target.address(node), reason, "target not reachable");
+        }
+        if let Some(id) = lane.client_id {
+            self.predecessors.insert(node, id);
+        }
+        let (unanswered, unsent) = lane.dismantle();
+        let (mut again, never) = match was_up {
+            true => sort_unanswered(unanswered),
+            false => (unanswered, Vec::new()),
+        };
+        again.extend(unsent);
+        // Every slot that had something out on this lane is held, with its count taken anew from the other lanes.
+        let mut slots: Vec<u16> = again.iter().chain(&never).map(|parked| parked.meta.slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in &slots {
+            let in_flight = self.lanes.iter().flatten().map(|lane| lane.count_slot(*slot)).sum();
+            let attempt = self.attempts.get(slot).copied().unwrap_or(0);
+            let retry_at = Instant::now() + Transient::Disconnected.delay(attempt);
+            let way = Way::Later(Transient::Disconnected);
+            let held = self.held.entry(*slot).or_insert_with(|| Held::new(way, in_flight, retry_at));
+            (held.way, held.in_flight, held.retry_at, held.probing) = (way, in_flight, retry_at, false);
+        }
+        for parked in again {
+            if parked.meta.origin == Origin::Lane {
+                continue;
+            }
+            if let Some(held) = self.held.get_mut(&parked.meta.slot) {
+                held.insert(parked);
+            }
+        }
+        for parked in never {
+            let message = format!("not known whether it was executed: {reason}");
+            self.fail(parked, message);
+        }
+        self.held.retain(|_, held| held.in_flight > 0 || !held.is_empty());
+        self.target.refresh_soon();
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

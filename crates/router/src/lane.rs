@@ -1,0 +1,224 @@
+//! One ordered stream of commands to one node: what was written, in order, until its reply is read.
+//!
+//! The bookkeeping is here; the socket belongs to the task in [`crate::wire`].
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use command::Effect;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
+
+use crate::tracker::Origin;
+
+/// Bytes collected before a chunk goes to the socket while more input is at hand. From about 1.5 KB on the target's
+/// cost per command no longer falls (docs/performance.md).
+const CHUNK: usize = 32 * 1024;
+
+/// What the router remembers of a command on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Meta {
+    /// Order of the commands of one flow.
+    pub(crate) seq: u64,
+    /// Where the command ends in its chunk (bytes).
+    end: u32,
+    /// The slot of its keys; 0 on a standalone target.
+    pub(crate) slot: u16,
+    /// The target's database.
+    pub(crate) db: u32,
+    pub(crate) effect: Effect,
+    pub(crate) origin: Origin,
+    /// Target name of its first key.
+    pub(crate) key: Bytes,
+}
+
+impl Meta {
+    pub(crate) fn new(seq: u64, slot: u16, db: u32, effect: Effect, origin: Origin, key: Bytes) -> Self {
+        Meta { seq, end: 0, slot, db, effect, origin, key }
+    }
+}
+
+/// A command taken out of its chunk, to be sent again or to be reported.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) meta: Meta,
+    /// The encoded command.
+    pub(crate) bytes: Bytes,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
+    metas: Vec<Meta>,
+    next: usize,
+}
+
+impl Chunk {
+    fn start_of(&self, index: usize) -> usize {
+        if index == 0 { 0 } else { self.metas[index - 1].end as usize }
+    }
+
+    fn bytes_of(&self, index: usize) -> Bytes {
+        self.bytes.slice(self.start_of(index)..self.metas[index].end as usize)
+    }
+}
+
+/// One lane of a flow.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Tells this connection's events from those of its predecessor.
+    pub(crate) generation: u64,
+    /// Known once the connection is up.
+    pub(crate) client_id: Option<i64>,
+    input: UnboundedSender<Bytes>,
+    task: AbortHandle,
+    db: u32,
+    building: BytesMut,
+    metas: Vec<Meta>,
+    sent: VecDeque<Chunk>,
+    /// Bytes written or being collected whose replies are missing.
+    pub(crate) open_bytes: usize,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(generation: u64, input: UnboundedSender<Bytes>, task: AbortHandle) -> Self {
+        Lane {
+            generation,
+            client_id: None,
+            input,
+            task,
+            db: 0,
+            building: BytesMut::new(),
+            metas: Vec::new(),
+            sent: VecDeque::new(),
+            open_bytes: 0,
+        }
+    }
+
+    /// Appends a command, behind a SELECT where the database changes.
+    pub(crate) fn push<A: AsRef<[u8]>>(&mut self, meta: Meta, args: &[A]) {
+        self.select(meta.db);
+        self.append(meta, |out| resp::write_command(out, args));
+    }
+
+    /// Appends a command that is encoded already.
+    pub(crate) fn push_encoded(&mut self, parked: Parked) {
+        self.select(parked.meta.db);
+        self.append(parked.meta, |out| out.extend_from_slice(&parked.bytes));
+    }
+
+    /// Appends a command that only prepares the next one.
+    pub(crate) fn push_own<A: AsRef<[u8]>>(&mut self, args: &[A]) {
+        let meta = Meta::new(0, 0, self.db, Effect::Repeatable, Origin::Lane, Bytes::new());
+        self.append(meta, |out| resp::write_command(out, args));
+    }
+
+    fn select(&mut self, db: u32) {
+        if self.db != db {
+            self.db = db;
+            let number = db.to_string();
+            self.push_own(&["SELECT", &number]);
+        }
+    }
+
+    fn append(&mut self, mut meta: Meta, write: impl FnOnce(&mut BytesMut)) {
+        if self.building.capacity() == 0 {
+            self.building.reserve(CHUNK + 4096);
+        }
+        let before = self.building.len();
+        write(&mut self.building);
+        self.open_bytes += self.building.len() - before;
+        // A chunk ends at 32 KiB plus one command, and a command is limited to the protocol's 512 MiB bulk strings;
+        // a chunk that long would have been refused by the decoders before.
+        meta.end = u32::try_from(self.building.len()).unwrap_or(u32::MAX);
+        self.metas.push(meta);
+        if self.building.len() >= CHUNK {
+            self.flush();
+        }
+    }
+
+    /// Hands what was collected to the socket.
+    pub(crate) fn flush(&mut self) {
+        if self.metas.is_empty() {
+            return;
+        }
+        let bytes = self.building.split().freeze();
+        let metas = std::mem::take(&mut self.metas);
+        self.metas.reserve(metas.len());
+        self.sent.push_back(Chunk { bytes: bytes.clone(), metas, next: 0 });
+        // A closed channel means that the connection's end is already on its way as an event.
+        let _ = self.input.send(bytes);
+    }
+
+    /// Takes the oldest unanswered command: a reply for it was read.
+    ///
+    /// `None` when the target answered more often than it was asked.
+    pub(crate) fn answered(&mut self) -> Option<Answered<'_>> {
+        let chunk = self.sent.front()?;
+        let index = chunk.next;
+        let size = chunk.metas[index].end as usize - chunk.start_of(index);
+        self.open_bytes -= size;
+        Some(Answered { lane: self, index })
+    }
+
+    /// Unanswered commands of a slot.
+    pub(crate) fn count_slot(&self, slot: u16) -> usize {
+        let waiting = self.sent.iter().flat_map(|chunk| &chunk.metas[chunk.next..]);
+        waiting.chain(&self.metas).filter(|m| m.slot == slot && m.origin != Origin::Lane).count()
+    }
+
+    /// Ends the lane: what was handed to the socket and not answered, and what was only collected.
+    pub(crate) fn dismantle(mut self) -> (Vec<Parked>, Vec<Parked>) {
+        let mut unanswered = Vec::new();
+        let sent = std::mem::take(&mut self.sent);
+        for chunk in &sent {
+            for index in chunk.next..chunk.metas.len() {
+                unanswered.push(Parked { meta: chunk.metas[index].clone(), bytes: chunk.bytes_of(index) });
+            }
+        }
+        let metas = std::mem::take(&mut self.metas);
+        let chunk = Chunk { bytes: self.building.split().freeze(), metas, next: 0 };
+        let unsent = (0..chunk.metas.len())
+            .map(|index| Parked { meta: chunk.metas[index].clone(), bytes: chunk.bytes_of(index) })
+            .collect();
+        (unanswered, unsent)
+    }
+}
+
+/// A command whose reply was read and that is about to leave the lane.
+pub(crate) struct Answered<'a> {
+    lane: &'a mut Lane,
+    index: usize,
+}
+
+impl Answered<'_> {
+    /// Only what is needed of a command that was executed.
+    pub(crate) fn done<R>(self, f: impl FnOnce(&Meta) -> R) -> R {
+        let chunk = &mut self.lane.sent[0];
+        let result = f(&chunk.metas[self.index]);
+        Self::leave(self.lane);
+        result
+    }
+
+    /// The whole command.
+    pub(crate) fn park(self) -> Parked {
+        let chunk = &self.lane.sent[0];
+        let parked = Parked { meta: chunk.metas[self.index].clone(), bytes: chunk.bytes_of(self.index) };
+        Self::leave(self.lane);
+        parked
+    }
+
+    fn leave(lane: &mut Lane) {
+        let chunk = &mut lane.sent[0];
+        chunk.next += 1;
+        if chunk.next == chunk.metas.len() {
+            lane.sent.pop_front();
+        }
+    }
+}

@@ -1,1 +1,25 @@
-//! flow
+//! The flows of one attachment to a Dragonfly master: one connection per shard, opened together, answered together.
+//!
+//! * [`attach`]: greets the master and opens every flow; [`Resume`] asks for what was missed, [`FullReason`] says
+//!   why that was not to be had.
+//! * [`Attachment`]: SYNC, STARTSTABLE and the teardown; it never touches the flows' bytes.
+//! * [`FlowSocket`]: one flow, split into [`FlowReader`] and [`AckWriter`].
+//! * [`Acker`]: sends REPLCONF ACK when it is due.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod acker;
+mod attach;
+mod attachment;
+mod error;
+mod socket;
+
+pub use acker::{AckState, Acker, Cadence};
+pub use attach::{Answer, FullReason, Resume, attach};
+pub use attachment::{Attachment, SourceOptions, Timeouts};
+pub use error::AttachError;
+pub use socket::{AckWriter, FlowReader, FlowSocket};
+
+pub use handshake::{EofToken, Greeting, Release, ResumeStyle};
+
+#[cfg(test)]
+mod tests;

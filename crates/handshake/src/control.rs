@@ -53,7 +53,8 @@ impl Control {
         known_release: Option<Release>,
     ) -> Result<Control, Error> {
         let mut connection = Connection::open(options).await?;
-        ping(&mut connection).await?;
+        let reply = connection.call(&["PING"]).await?;
+        pong(connection.addr(), &reply)?;
         let server = ask_server(&mut connection).await?;
         let addr = connection.addr().to_owned();
         if server.replica {
@@ -118,8 +119,9 @@ impl Control {
     }
 
     /// Asks whether the other side is still there.
-    pub async fn ping(&mut self) -> Result<(), Error> {
-        ping(&mut self.connection).await
+    pub async fn ping(&mut self, limit: Duration) -> Result<(), Error> {
+        let reply = self.connection.call_within(limit, &["PING"]).await?;
+        pong(self.connection.addr(), &reply)
     }
 
     async fn dfly(&mut self, command: &str, request: &'static str, limit: Duration) -> Result<(), Error> {
@@ -128,9 +130,9 @@ impl Control {
     }
 }
 
-async fn ping(connection: &mut Connection) -> Result<(), Error> {
-    match connection.call(&["PING"]).await? {
-        Reply::Error(line) => Err(Error::from_line(connection.addr(), "PING", &line)),
+fn pong(addr: &str, reply: &Reply) -> Result<(), Error> {
+    match reply {
+        Reply::Error(line) => Err(Error::from_line(addr, "PING", line)),
         _ => Ok(()),
     }
 }

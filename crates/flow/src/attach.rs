@@ -1,0 +1,199 @@
+//! Greeting a master and opening its flows.
+
+use std::fmt;
+
+use handshake::{Control, FlowKind, FlowStart, Greeting, Identity, ResumeStyle, request_flow};
+use resp::{ConnectOptions, Connection};
+use tokio::task::JoinSet;
+use tracing::{debug, info};
+
+use crate::attachment::{Attachment, SourceOptions};
+use crate::error::AttachError;
+use crate::socket::FlowSocket;
+
+/// Where to go on: the state of an earlier attachment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Replication id of the master that the LSNs belong to.
+    pub replid: String,
+    /// Per flow, the LSN of the next record wanted.
+    pub lsns: Vec<u64>,
+}
+
+/// What follows on the flows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A snapshot, then the journal.
+    Full(FullReason),
+    /// The journal from the LSNs that were asked for, on every flow.
+    Partial,
+}
+
+/// Why there is a snapshot and not the journal from where it was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FullReason {
+    /// Nothing was asked for.
+    NotAsked,
+    /// The master has another replication id: it was restarted, or is another server.
+    OtherReplid {
+        /// Replication id of the LSNs we have.
+        ours: String,
+        /// Replication id of the master.
+        theirs: String,
+    },
+    /// The master has another number of flows.
+    OtherFlowCount {
+        /// LSNs we have.
+        ours: usize,
+        /// Flows of the master.
+        theirs: usize,
+    },
+    /// The master's release cannot resume, or did not understand the request.
+    Unsupported,
+    /// The master does not hold the records any more, for any flow.
+    Gone,
+    /// The master still holds the records of some flows only.
+    Mixed {
+        /// Flows that it would have resumed.
+        partial: usize,
+        /// All flows.
+        flows: usize,
+    },
+}
+
+impl fmt::Display for FullReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FullReason::NotAsked => write!(f, "no earlier position"),
+            FullReason::OtherReplid { ours, theirs } => {
+                write!(f, "the source was restarted or is another one (replication id {theirs}, ours {ours})")
+            }
+            FullReason::OtherFlowCount { ours, theirs } => {
+                write!(f, "the source has {theirs} flows, the stored position has {ours}")
+            }
+            FullReason::Unsupported => write!(f, "this release of the source cannot resume"),
+            FullReason::Gone => write!(f, "the source no longer holds the records since the stored position"),
+            FullReason::Mixed { partial, flows } => {
+                write!(f, "the source still holds the missed records of {partial} of {flows} flows only")
+            }
+        }
+    }
+}
+
+/// Times that a master may be found restarted between its greeting and its flows before that is an error.
+const RESTARTS: usize = 2;
+
+/// Greets the master and opens all its flows at once. `resume` is used where the master allows it; otherwise, and if
+/// the flows are answered differently, all of them start with a snapshot, and [`Answer::Full`] says why.
+///
+/// # Errors
+/// Everything that was opened is closed again.
+pub async fn attach(options: &SourceOptions, resume: Option<&Resume>) -> Result<Attachment, AttachError> {
+    // Once a resume has failed, the reason; no LSN is sent any more.
+    let mut refused: Option<FullReason> = None;
+    let mut restarts = 0;
+    loop {
+        let control = greet(options).await?;
+        let plan = match (&refused, resume) {
+            (Some(reason), _) => Err(reason.clone()),
+            (None, None) => Err(FullReason::NotAsked),
+            (None, Some(resume)) => plan(control.greeting(), resume),
+        };
+        let opened = open_flows(&options.connect, control.greeting(), plan.as_ref().ok().copied()).await;
+        let flows = match opened {
+            Ok(flows) => flows,
+            Err(error) => {
+                drop(control);
+                match error.cause() {
+                    // The process behind the address changed between the greeting and the flows.
+                    Some(handshake::Error::BadMasterId { .. } | handshake::Error::SyncIdNotFound { .. })
+                        if restarts < RESTARTS =>
+                    {
+                        restarts += 1;
+                        info!(%error, "source changed while attaching, greeting again");
+                        continue;
+                    }
+                    // Releases before 1.11 take no LSN; seen only where the release is not known.
+                    Some(handshake::Error::Refused { .. }) if plan.is_ok() => {
+                        debug!(%error, "flow with an lsn refused");
+                        refused = Some(FullReason::Unsupported);
+                        continue;
+                    }
+                    _ => return Err(error),
+                }
+            }
+        };
+        let partial = flows.iter().filter(|f| f.kind == FlowKind::Partial).count();
+        let answer = match plan {
+            Ok(_) if partial == flows.len() => Answer::Partial,
+            Ok(_) if partial == 0 => Answer::Full(FullReason::Gone),
+            Ok(_) => {
+                // The attachment cannot be used; control first, so that the master ends it as a whole.
+                drop(control);
+                refused = Some(FullReason::Mixed { partial, flows: flows.len() });
+                continue;
+            }
+            Err(_) if partial > 0 => {
+                return Err(AttachError::UnaskedPartial { addr: control.addr().to_owned() });
+            }
+            Err(reason) => Answer::Full(reason),
+        };
+        let greeting = control.greeting().clone();
+        info!(addr = control.addr(), flows = flows.len(), sync_id = greeting.sync_id, ?answer, "attached");
+        return Ok(Attachment { greeting, answer, flows, control, timeouts: options.timeouts });
+    }
+}
+
+async fn greet(options: &SourceOptions) -> Result<Control, AttachError> {
+    let identity = Identity { listening_port: options.listening_port, client_id: options.client_id.clone() };
+    Ok(Control::greet(&options.connect, &identity, options.known_release).await?)
+}
+
+/// The LSNs to ask for, or why none.
+fn plan<'a>(greeting: &Greeting, resume: &'a Resume) -> Result<&'a [u64], FullReason> {
+    if greeting.replid != resume.replid {
+        let (ours, theirs) = (resume.replid.clone(), greeting.replid.clone());
+        return Err(FullReason::OtherReplid { ours, theirs });
+    }
+    if greeting.flows != resume.lsns.len() {
+        return Err(FullReason::OtherFlowCount { ours: resume.lsns.len(), theirs: greeting.flows });
+    }
+    match greeting.resume_style() {
+        ResumeStyle::None => Err(FullReason::Unsupported),
+        ResumeStyle::Journal | ResumeStyle::Rdb => Ok(&resume.lsns),
+    }
+}
+
+/// Opens all flows concurrently; the first failure ends the others.
+async fn open_flows(
+    connect: &ConnectOptions,
+    greeting: &Greeting,
+    lsns: Option<&[u64]>,
+) -> Result<Vec<FlowSocket>, AttachError> {
+    let mut opening = JoinSet::new();
+    for id in 0..greeting.flows {
+        let start = lsns.map_or(FlowStart::Snapshot, |l| FlowStart::Lsn(l[id]));
+        let (connect, greeting) = (connect.clone(), greeting.clone());
+        opening.spawn(async move {
+            let flow = open_flow(&connect, &greeting, id, start).await;
+            flow.map_err(|source| AttachError::Flow { flow: id, source })
+        });
+    }
+    let mut flows = Vec::with_capacity(greeting.flows);
+    while let Some(opened) = opening.join_next().await {
+        flows.push(opened.expect("no task of this set is cancelled or panics")?);
+    }
+    flows.sort_by_key(|f| f.id);
+    Ok(flows)
+}
+
+async fn open_flow(
+    connect: &ConnectOptions,
+    greeting: &Greeting,
+    id: usize,
+    start: FlowStart,
+) -> Result<FlowSocket, handshake::Error> {
+    let mut connection = Connection::open(connect).await?;
+    let reply = request_flow(&mut connection, greeting, id, start).await?;
+    Ok(FlowSocket::new(id, reply.kind, reply.eof_token, connection))
+}

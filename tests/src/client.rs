@@ -27,6 +27,32 @@ impl Endpoint {
     }
 }
 
+/// Why a call has no reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The server's error line, without the `-`, e.g. `MOVED 3999 127.0.0.1:7001`.
+    Reply(String),
+    /// No connection, or it broke: why.
+    Broken(String),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reply(line) => f.write_str(line),
+            Self::Broken(reason) => write!(f, "connection: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<RedisError> for Error {
+    fn from(error: RedisError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
 /// One connection to a server.
 pub struct Client {
     connection: redis::Connection,
@@ -44,7 +70,7 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     /// Connects (2 s) and logs in. A reply may take 60 s, then the call fails.
-    pub fn open(endpoint: &Endpoint) -> Result<Self, RedisError> {
+    pub fn open(endpoint: &Endpoint) -> Result<Self, Error> {
         let (host, port) = endpoint.host_and_port();
         let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(username) = &endpoint.username {
@@ -60,12 +86,17 @@ impl Client {
         Ok(Self { connection, queued: Vec::new(), count: 0 })
     }
 
+    /// How long a reply may take from now on (60 s unless set).
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.connection.set_read_timeout(Some(timeout)).expect("a timeout above zero is accepted");
+    }
+
     /// Sends one command and returns its reply; an error reply is an `Err`. Nothing may be queued.
-    pub fn try_call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Value, RedisError> {
+    pub fn try_call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Value, Error> {
         assert_eq!(self.count, 0, "a call would overtake the queued commands");
         self.queue(args);
         let reply = self.flush()?.pop().expect("one command has one reply");
-        reply.extract_error()
+        as_error(&reply).map_or(Ok(reply), |line| Err(Error::Reply(line)))
     }
 
     /// [`Client::try_call`] that panics on an error reply.
@@ -111,13 +142,23 @@ impl Client {
 
     /// Sends the pipeline and returns one reply per command, in order; error replies are
     /// [`Value::ServerError`]. `Err` only when the connection broke, and then the pipeline is empty too.
-    pub fn flush(&mut self) -> Result<Vec<Value>, RedisError> {
+    pub fn flush(&mut self) -> Result<Vec<Value>, Error> {
         let count = std::mem::take(&mut self.count);
         let sent = self.connection.send_packed_command(&self.queued);
         self.queued.clear();
         sent?;
-        (0..count).map(|_| self.connection.recv_response()).collect()
+        (0..count).map(|_| Ok(self.connection.recv_response()?)).collect()
     }
+}
+
+/// The line of an error reply.
+pub fn as_error(reply: &Value) -> Option<String> {
+    let Value::ServerError(error) = reply else { return None };
+    Some(
+        error
+            .details()
+            .map_or_else(|| error.code().to_owned(), |details| format!("{} {details}", error.code())),
+    )
 }
 
 /// Text of a simple string, a bulk string that is UTF-8, or a number.

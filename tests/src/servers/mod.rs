@@ -8,7 +8,7 @@ mod redis_server;
 mod tls;
 
 pub use cluster::{Cluster, ClusterOptions, NodeInfo};
-pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY};
+pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_lsns};
 pub use ports::free_port;
 pub use redis_server::{RedisOptions, RedisServer};
 pub use tls::Certificates;

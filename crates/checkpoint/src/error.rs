@@ -3,6 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+/// What to do about a corrupted checkpoint.
+pub(crate) const WAY_OUT: &str =
+    "run `df2redis checkpoint reset --config FILE`, then the next start does a full resync";
+
 /// One variant per thing an operator can do about it. Every message names the directory.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

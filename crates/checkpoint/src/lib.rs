@@ -13,10 +13,19 @@
 //! All calls block; an asynchronous caller wraps them.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod codec;
+mod disk;
 mod error;
+mod guard;
+mod head;
+mod listed;
+mod lock;
+mod offline;
 mod state;
 mod store;
+mod upgrade;
 
 pub use error::Error;
+pub use offline::{Inspection, inspect, reset};
 pub use state::{NotInSync, Phase, State, TargetIdentity};
-pub use store::{Inspection, Store, inspect, reset};
+pub use store::Store;

@@ -1,0 +1,134 @@
+//! The sled store inside a checkpoint directory: opening it, one durable batch at a time.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sled::{Batch, Db, IVec};
+
+/// Directory of sled's files below the checkpoint directory.
+pub(crate) const NAME: &str = "store";
+const CACHE_BYTES: u64 = 8 << 20;
+const RELEASE_WAIT: Duration = Duration::from_secs(5);
+
+/// Why the store could not do something.
+#[derive(Debug)]
+pub(crate) enum DiskError {
+    /// The bytes are not sled's.
+    Damaged(String),
+    /// The system refused.
+    Io(io::Error),
+}
+
+/// An open sled store.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    db: Db,
+    dir: PathBuf,
+}
+
+impl Disk {
+    /// Whether the file that holds the data is there.
+    pub(crate) fn exists(checkpoint: &Path) -> bool {
+        checkpoint.join(NAME).join("db").is_file()
+    }
+
+    /// Removes everything sled wrote.
+    pub(crate) fn remove(checkpoint: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(checkpoint.join(NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the store, which the caller owns by the lock file.
+    pub(crate) fn open(checkpoint: &Path) -> Result<Disk, DiskError> {
+        let dir = checkpoint.join(NAME);
+        let config = sled::Config::new().path(&dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let give_up = Instant::now() + RELEASE_WAIT;
+        loop {
+            match contained(|| config.open()) {
+                // A store dropped a moment ago in this process gives its own lock back from a background thread.
+                Err(DiskError::Io(error)) if is_locked(&error) && Instant::now() < give_up => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Ok(db) => return Ok(Disk { db, dir }),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<IVec>, DiskError> {
+        contained(|| self.db.get(key))
+    }
+
+    /// Calls `each` with every entry whose key begins with `prefix`, in order, while it returns `true`.
+    pub(crate) fn scan(
+        &self,
+        prefix: &[u8],
+        mut each: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), DiskError> {
+        contained(|| {
+            for entry in self.db.scan_prefix(prefix) {
+                let (key, value) = entry?;
+                if !each(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Applies the batch as a whole and returns when it is on the disk.
+    ///
+    /// Sled's flush on Linux is `sync_file_range`, which reaches neither the disk's cache nor the file's size; hence the
+    /// fsync of everything it may have written.
+    pub(crate) fn write(&self, batch: Batch) -> Result<(), DiskError> {
+        contained(|| {
+            self.db.apply_batch(batch)?;
+            self.db.flush()
+        })?;
+        sync_tree(&self.dir).map_err(DiskError::Io)
+    }
+}
+
+/// fsync of every file below `dir`, then of the directories: a few files, most of them clean.
+pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            match File::open(entry.path()) {
+                Ok(file) => file.sync_all()?,
+                // Sled removes old snapshots and blobs in the background.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    File::open(dir)?.sync_all()
+}
+
+/// Sled 0.34.7 asserts where it meets bytes it did not expect; that must not end the process.
+fn contained<T>(action: impl FnOnce() -> sled::Result<T>) -> Result<T, DiskError> {
+    match catch_unwind(AssertUnwindSafe(action)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(error))) => Err(DiskError::Io(error)),
+        Ok(Err(sled::Error::Corruption { .. })) => {
+            Err(DiskError::Damaged("the store's bytes are damaged".into()))
+        }
+        Ok(Err(sled::Error::Unsupported(why))) => Err(DiskError::Damaged(why)),
+        Ok(Err(sled::Error::ReportableBug(why))) => Err(DiskError::Damaged(why)),
+        Ok(Err(sled::Error::CollectionNotFound(_))) => {
+            Err(DiskError::Damaged("the store lacks its tree".into()))
+        }
+        Err(_) => Err(DiskError::Damaged("the store's bytes make no sense".into())),
+    }
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string().contains("could not acquire lock")
+}

@@ -1,0 +1,62 @@
+//! What can be done with a directory that no daemon uses.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::disk::{self, Disk};
+use crate::lock::Lock;
+use crate::store::Failures;
+use crate::{Error, NotInSync, State, Store, guard};
+
+/// What a directory says, for `status` and `checkpoint show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// What was written last.
+    pub state: Option<State>,
+    /// Number of durable writes so far.
+    pub generation: u64,
+    /// How many keys are not in sync.
+    pub not_in_sync_count: u64,
+    /// The first of them.
+    pub not_in_sync: Vec<NotInSync>,
+}
+
+/// Reads a directory that no daemon uses, with at most `limit` keys that are not in sync. `Ok(None)`: there is no
+/// checkpoint; nothing is created.
+///
+/// # Errors
+/// As [`Store::open`].
+pub fn inspect(dir: &Path, limit: usize) -> Result<Option<Inspection>, Error> {
+    if !has_checkpoint(dir) {
+        return Ok(None);
+    }
+    let store = Store::open(dir)?;
+    Ok(Some(Inspection {
+        state: store.state(),
+        generation: store.generation(),
+        not_in_sync_count: store.not_in_sync_count(),
+        not_in_sync: store.not_in_sync(limit)?,
+    }))
+}
+
+/// Removes store and guard (`checkpoint reset`). Other files in the directory stay. `Ok(false)`: there was nothing.
+///
+/// # Errors
+/// [`Error::InUse`], [`Error::NotWritable`], [`Error::Io`].
+pub fn reset(dir: &Path) -> Result<bool, Error> {
+    if !has_checkpoint(dir) {
+        return Ok(false);
+    }
+    let _lock = Lock::take(dir)?;
+    let fail = Failures { dir };
+    // The store goes first: a crash in between leaves a guard without a store, which is refused, not a store without a guard
+    // that would have to be believed.
+    Disk::remove(dir).map_err(|e| fail.io("removing the store", e))?;
+    guard::remove(dir).map_err(|e| fail.io("removing the guard file", e))?;
+    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| fail.io("removing the store", e))?;
+    Ok(true)
+}
+
+fn has_checkpoint(dir: &Path) -> bool {
+    dir.join(disk::NAME).exists() || guard::exists(dir)
+}

@@ -1,0 +1,180 @@
+//! Whatever happens to a file of the directory: the store opens with exactly what was written, or is refused as
+//! corrupted with the way out. Never empty, never older, never a panic.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use checkpoint::{Error, NotInSync, State, Store};
+use support::{Random, copy, entry, files, state};
+use tempfile::TempDir;
+
+const WRITES: u64 = 40;
+const LISTED: u32 = 60;
+const FLIPS_PER_FILE: u64 = 150;
+
+struct Written {
+    dir: TempDir,
+    state: State,
+    generation: u64,
+    list: Vec<NotInSync>,
+}
+
+/// A directory with a history: states, a list that grew in between.
+fn written() -> Written {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for n in 0..WRITES {
+        store.write(&state(n)).unwrap();
+        if n == 5 || n == 20 {
+            let from = if n == 5 { 0 } else { LISTED / 2 };
+            let entries: Vec<_> = (from..from + LISTED / 2).map(entry).collect();
+            store.add_not_in_sync(&entries).unwrap();
+        }
+    }
+    let list = store.not_in_sync(usize::MAX).unwrap();
+    assert_eq!(list.len(), LISTED as usize);
+    Written { state: store.state().unwrap(), generation: store.generation(), list, dir }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Whole,
+    Refused,
+}
+
+/// Opens a damaged copy; anything but the two allowed outcomes fails the test.
+fn open_damaged(written: &Written, what: &str, damage: impl FnOnce(&Path)) -> Outcome {
+    let copied = tempfile::tempdir().unwrap();
+    copy(written.dir.path(), copied.path());
+    damage(copied.path());
+    match Store::open(copied.path()) {
+        Ok(store) => {
+            assert_eq!(store.state().as_ref(), Some(&written.state), "{what}");
+            assert_eq!(store.generation(), written.generation, "{what}");
+            assert_eq!(store.not_in_sync(usize::MAX).unwrap(), written.list, "{what}");
+            // And it still takes writes that the next start finds.
+            store.write(&state(1_000)).unwrap();
+            drop(store);
+            let again = Store::open(copied.path()).unwrap();
+            assert_eq!(again.state(), Some(state(1_000)), "{what}");
+            Outcome::Whole
+        }
+        Err(error @ Error::Corrupted { .. }) => {
+            let message = error.to_string();
+            assert!(message.contains("df2redis checkpoint reset"), "{what}: {message}");
+            assert!(message.contains(&copied.path().display().to_string()), "{what}: {message}");
+            Outcome::Refused
+        }
+        Err(other) => panic!("{what}: {other}"),
+    }
+}
+
+#[test]
+fn flipped_bytes_are_refused_or_harmless() {
+    let mut random = Random::seeded();
+    let written = written();
+    let mut outcomes = BTreeMap::new();
+    for file in files(written.dir.path()) {
+        let bytes = fs::read(written.dir.path().join(&file)).unwrap();
+        if bytes.is_empty() {
+            continue;
+        }
+        // Small files at every byte; of the large one the beginning and seeded places that hold something.
+        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        let places: Vec<usize> = if bytes.len() <= 64 {
+            (0..bytes.len()).collect()
+        } else {
+            (0..24.min(bytes.len()))
+                .chain((0..FLIPS_PER_FILE).map(|_| used[random.below(used.len() as u64) as usize]))
+                .collect()
+        };
+        for at in places {
+            let bit = random.below(8);
+            let outcome = open_damaged(&written, &format!("{} byte {at} bit {bit}", file.display()), |dir| {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1 << bit;
+                fs::write(dir.join(&file), bytes).unwrap();
+            });
+            *outcomes.entry((file.clone(), outcome)).or_insert(0u32) += 1;
+        }
+    }
+    println!("{outcomes:#?}");
+    assert_eq!(outcomes.get(&("guard".into(), Outcome::Whole)), None, "every byte of the guard counts");
+    assert!(outcomes.contains_key(&("store/db".into(), Outcome::Refused)), "no flip hit anything");
+}
+
+#[test]
+fn truncated_files_are_refused_or_harmless() {
+    let mut random = Random::seeded();
+    let written = written();
+    for file in files(written.dir.path()) {
+        let length = fs::metadata(written.dir.path().join(&file)).unwrap().len();
+        let lengths = [0, 1, length / 2, length.saturating_sub(1)];
+        for to in lengths.into_iter().chain((0..20).map(|_| random.below(length.max(1)))) {
+            let outcome = open_damaged(&written, &format!("{} cut to {to}", file.display()), |dir| {
+                let opened = fs::OpenOptions::new().write(true).open(dir.join(&file)).unwrap();
+                opened.set_len(to).unwrap();
+            });
+            if file == Path::new("guard") || (file == Path::new("store/db") && to <= 1) {
+                assert_eq!(outcome, Outcome::Refused, "{} cut to {to}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn zeroed_files_are_refused_or_harmless() {
+    let mut random = Random::seeded();
+    let written = written();
+    for file in files(written.dir.path()) {
+        let bytes = fs::read(written.dir.path().join(&file)).unwrap();
+        let outcome = open_damaged(&written, &format!("{} zeroed", file.display()), |dir| {
+            fs::write(dir.join(&file), vec![0; bytes.len()]).unwrap();
+        });
+        if file != Path::new("lock") && !bytes.is_empty() {
+            assert_eq!(outcome, Outcome::Refused, "{} zeroed", file.display());
+        }
+        for _ in 0..20 {
+            let from = random.below(bytes.len().max(1) as u64) as usize;
+            let to = (from + 4096).min(bytes.len());
+            open_damaged(&written, &format!("{} zeroed from {from}", file.display()), |dir| {
+                let mut bytes = bytes.clone();
+                bytes[from..to].fill(0);
+                fs::write(dir.join(&file), bytes).unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn deleted_files_are_refused_or_harmless() {
+    let written = written();
+    for file in files(written.dir.path()) {
+        let outcome = open_damaged(&written, &format!("{} deleted", file.display()), |dir| {
+            fs::remove_file(dir.join(&file)).unwrap();
+        });
+        if file == Path::new("guard") || file == Path::new("store/db") {
+            assert_eq!(outcome, Outcome::Refused, "{} deleted", file.display());
+        }
+    }
+    let outcome =
+        open_damaged(&written, "store deleted", |dir| fs::remove_dir_all(dir.join("store")).unwrap());
+    assert_eq!(outcome, Outcome::Refused);
+}
+
+#[test]
+fn an_older_copy_of_the_store_is_refused() {
+    let older = written();
+    let newer = tempfile::tempdir().unwrap();
+    copy(older.dir.path(), newer.path());
+    let store = Store::open(newer.path()).unwrap();
+    store.write(&state(500)).unwrap();
+    drop(store);
+    fs::remove_dir_all(newer.path().join("store")).unwrap();
+    copy(&older.dir.path().join("store"), &newer.path().join("store"));
+    assert!(matches!(Store::open(newer.path()), Err(Error::Corrupted { .. })));
+}

@@ -1,7 +1,7 @@
 //! The Redis serialization protocol: a codec that does no I/O, and connections that speak it.
 //!
 //! * [`Reply`], [`ReplyDecoder`]: bytes of a server in, replies out.
-//! * [`write_command`], [`RequestDecoder`]: the client's side of the wire, in both directions.
+//! * [`write_command`], [`RequestDecoder`], [`write_reply`]: commands out and in, and replies out.
 //! * [`Connection`]: one TCP or TLS link that has authenticated; [`ConnectOptions`] and [`Tls`] say how.
 //! * [`Error`] and its [`Class`]: what went wrong, where, and who has to do something about it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -16,7 +16,7 @@ mod tls;
 
 pub use connection::{ConnectOptions, Connection};
 pub use error::{Class, Error, printable};
-pub use reply::{DecodeError, Limits, Reply, ReplyDecoder};
+pub use reply::{DecodeError, Limits, Reply, ReplyDecoder, write_reply};
 pub use request::{RequestDecoder, write_command};
 pub use socket::{Reader, Writer};
 pub use tls::{Tls, TlsOptions};

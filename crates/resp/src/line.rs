@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::reply::DecodeError;
 
-/// Longest line accepted, in bytes, without its CR LF. Servers cut their error texts far below this.
+/// Longest line accepted, in bytes, without marker byte and CR LF. Servers cut their error texts far below this.
 pub(crate) const MAX_LINE: usize = 64 << 10;
 
 /// Position of the CR of the first CR LF, from `*scanned` on; remembers how far it looked.
@@ -14,7 +14,8 @@ pub(crate) fn end_of_line(buf: &[u8], scanned: &mut usize) -> Result<Option<usiz
     let mut from = *scanned;
     while let Some(at) = memchr::memchr(b'\n', &buf[from..]).map(|i| from + i) {
         if at > 0 && buf[at - 1] == b'\r' {
-            if at - 1 > MAX_LINE {
+            // The marker byte does not count.
+            if at - 1 > MAX_LINE + 1 {
                 return Err(DecodeError::LineTooLong);
             }
             *scanned = 0;
@@ -22,7 +23,8 @@ pub(crate) fn end_of_line(buf: &[u8], scanned: &mut usize) -> Result<Option<usiz
         }
         from = at + 1;
     }
-    if buf.len() > MAX_LINE + 1 {
+    // Besides the marker byte the CR may be there already.
+    if buf.len() > MAX_LINE + 2 {
         return Err(DecodeError::LineTooLong);
     }
     *scanned = buf.len();

@@ -1,6 +1,6 @@
 //! What a server answers, and the decoder for it.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::line::{end_of_line, integer, take_line};
 
@@ -66,6 +66,32 @@ impl Reply {
     pub fn is_ok(&self) -> bool {
         matches!(self, Reply::Simple(text) if &text[..] == b"OK")
     }
+}
+
+/// Appends a reply as a server writes it. A simple string or error line must have no line end in it, or the other side
+/// loses its place.
+pub fn write_reply(out: &mut BytesMut, reply: &Reply) {
+    match reply {
+        Reply::Simple(text) => frame(out, b'+', text),
+        Reply::Error(text) => frame(out, b'-', text),
+        Reply::Integer(n) => frame(out, b':', itoa::Buffer::new().format(*n).as_bytes()),
+        Reply::Bulk(bytes) => {
+            frame(out, b'$', itoa::Buffer::new().format(bytes.len()).as_bytes());
+            out.put_slice(bytes);
+            out.put_slice(b"\r\n");
+        }
+        Reply::Nil => out.put_slice(b"$-1\r\n"),
+        Reply::Array(items) => {
+            frame(out, b'*', itoa::Buffer::new().format(items.len()).as_bytes());
+            items.iter().for_each(|item| write_reply(out, item));
+        }
+    }
+}
+
+fn frame(out: &mut BytesMut, kind: u8, line: &[u8]) {
+    out.put_u8(kind);
+    out.put_slice(line);
+    out.put_slice(b"\r\n");
 }
 
 /// What a decoder accepts. Everything beyond is an error, found before memory is set aside for it.
@@ -195,12 +221,12 @@ impl ReplyDecoder {
             // What a pipeline of writes answers with, nearly always: no search, no allocation.
             match &self.buf[..] {
                 [b'+', b'O', b'K', b'\r', b'\n', ..] => {
-                    self.buf.advance(5);
+                    self.consume_short(5);
                     return Ok(Some(Reply::Simple(Bytes::from_static(b"OK"))));
                 }
                 [b':', d @ b'0'..=b'9', b'\r', b'\n', ..] => {
                     let n = i64::from(d - b'0');
-                    self.buf.advance(4);
+                    self.consume_short(4);
                     return Ok(Some(Reply::Integer(n)));
                 }
                 [] => return Ok(None),
@@ -225,6 +251,12 @@ impl ReplyDecoder {
                 }
             }
         }
+    }
+
+    /// Takes a reply off the buffer whose line end was not searched for.
+    fn consume_short(&mut self, len: usize) {
+        self.buf.advance(len);
+        self.scanned = 0;
     }
 
     fn bulk(&mut self, cr: usize) -> Result<Option<Reply>, DecodeError> {

@@ -64,6 +64,8 @@ pub struct Connection {
     decoder: ReplyDecoder,
     reply_timeout: Duration,
     usable: bool,
+    /// What a close before the first answer most probably means; nothing once there was one.
+    suspicion: Option<&'static str>,
 }
 
 impl Connection {
@@ -92,7 +94,12 @@ impl Connection {
         };
         let decoder = ReplyDecoder::new(options.limits);
         let reply_timeout = options.reply_timeout;
-        let mut connection = Connection { addr, reader, writer, decoder, reply_timeout, usable: true };
+        let suspicion = Some(match options.tls {
+            None => "does the port expect TLS?",
+            Some(_) => "does it want a client certificate?",
+        });
+        let mut connection =
+            Connection { addr, reader, writer, decoder, reply_timeout, usable: true, suspicion };
         connection.authenticate(options).await?;
         Ok(connection)
     }
@@ -216,7 +223,13 @@ impl Connection {
                 }
             }
         };
-        within(addr, "a request", limit, both).await??;
+        let done = within(addr, "a request", limit, both).await?;
+        if let (Err(Error::Closed { addr, reason }), Some(suspicion)) = (&done, self.suspicion) {
+            let reason = format!("{reason}, before its first answer: {suspicion}");
+            return Err(Error::Closed { addr: addr.clone(), reason });
+        }
+        done?;
+        self.suspicion = None;
         self.usable = true;
         Ok(())
     }

@@ -190,7 +190,8 @@ impl Error {
         match code {
             b"NOAUTH" => Some(Error::AuthRequired { addr }),
             b"WRONGPASS" => Some(Error::AuthRejected { addr, user: None, message }),
-            b"NOPERM" => Some(Error::NoPermission { addr, message }),
+            // DENIED: protected mode, or a client address that is not allowed.
+            b"NOPERM" | b"DENIED" => Some(Error::NoPermission { addr, message }),
             b"LOADING" => Some(Error::Loading { addr }),
             _ if contains(line, b"max number of clients") => Some(Error::TooManyClients { addr, message }),
             // v1.40.1 facade/dragonfly_connection.cc: a TLS port answers this to a client without TLS.
@@ -232,6 +233,8 @@ impl Error {
                 | Alert::CertificateExpired
                 | Alert::CertificateUnknown
                 | Alert::UnknownCA
+                // An authority of the same name with another key.
+                | Alert::DecryptError
                 | Alert::AccessDenied),
             ) => Error::ClientCertificate { addr, reason: format!("{alert:?}") },
             other => Error::Tls { addr, reason: other.to_string() },

@@ -1,59 +1,35 @@
 //! The running live master, as a test sees it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
-use crate::{Builder, Error, Faults};
-
-/// A reply as the engine gives it, before it is encoded for a client.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Reply {
-    /// A simple string.
-    Simple(&'static str),
-    /// An error line, without the leading minus.
-    Error(String),
-    /// An integer.
-    Int(i64),
-    /// A double: a bulk string in RESP2.
-    Double(f64),
-    /// A bulk string.
-    Bulk(Bytes),
-    /// No value.
-    Nil,
-    /// No array (RESP2 `*-1`).
-    NilArray,
-    /// An array.
-    Array(Vec<Reply>),
-    /// A map: a flat array in RESP2.
-    Map(Vec<(Reply, Reply)>),
-}
-
-/// One attached replica as the master sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttachmentInfo {
-    /// The number in its `SYNC<n>` token.
-    pub id: u32,
-    /// `preparation`, `full_sync`, `stable_sync` or `cancelled`.
-    pub state: &'static str,
-    /// Per flow: `Some(true)` when it was answered PARTIAL, `Some(false)` when FULL, `None` when not open yet.
-    pub partial: Vec<Option<bool>>,
-    /// Per flow: the last `REPLCONF ACK`, 0 before the first.
-    pub acked: Vec<u64>,
-    /// The label given by `REPLCONF CLIENT-ID`.
-    pub client_id: Option<String>,
-}
+use crate::commands::{self, Outcome};
+use crate::engine::Engine;
+use crate::server::{self, Shared};
+use crate::{AttachmentInfo, Builder, Error, Faults, Reply};
 
 /// A running live master. Dropping it stops the master.
 #[derive(Debug)]
 pub struct Handle {
     addr: SocketAddr,
     faults: Faults,
+    shared: Arc<Shared>,
+    listener: Option<JoinHandle<()>>,
 }
 
 impl Handle {
-    pub(crate) async fn start(_b: Builder) -> Result<Handle, Error> {
-        Err(Error::Setting("not built yet"))
+    pub(crate) async fn start(builder: Builder) -> Result<Handle, Error> {
+        let bind = |source| Error::Bind { addr: builder.bind.clone(), source };
+        let listener = TcpListener::bind(&builder.bind).await.map_err(bind)?;
+        let addr = listener.local_addr().map_err(bind)?;
+        let faults = Faults::default();
+        let shared = Arc::new(Shared::new(Engine::new(builder.clone(), faults.clone(), addr.port())));
+        let task = tokio::spawn(server::listen(shared.clone(), listener));
+        Ok(Handle { addr, faults, shared, listener: Some(task) })
     }
 
     /// Where it listens.
@@ -63,55 +39,98 @@ impl Handle {
 
     /// The replication id, 40 lower-case hex digits; changes with every [`Handle::restart`].
     pub fn replication_id(&self) -> String {
-        String::new()
+        self.shared.engine().replid.clone()
     }
 
     /// Behaves as if the process had been restarted: every connection is closed, the replication id is a new
     /// one, LSNs begin at 1, journaling is off until the next attach. The port stays the same.
-    pub async fn restart(&self, _keep_data: bool) {}
+    pub async fn restart(&self, keep_data: bool) {
+        self.shared.engine().restart(keep_data);
+        self.shared.disconnect(false);
+    }
 
     /// While loading, DFLY and data commands answer `-LOADING`, REPLCONF does not.
-    pub fn set_loading(&self, _loading: bool) {}
+    pub fn set_loading(&self, loading: bool) {
+        self.shared.engine().loading = loading;
+    }
 
     /// Cancels every attachment: closes all its flows; control connections stay open.
-    pub fn drop_attachments(&self) {}
+    pub fn drop_attachments(&self) {
+        self.shared.engine().cancel_all();
+    }
 
     /// Closes every connection of every kind.
-    pub fn drop_connections(&self) {}
+    pub fn drop_connections(&self) {
+        self.shared.engine().cancel_all();
+        self.shared.disconnect(false);
+    }
 
     /// What to do wrong.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// The last ACK on `flow` of the newest attachment that has one, 0 if there is none.
-    pub fn acked(&self, _flow: usize) -> u64 {
-        0
+    /// The last ACK on `flow` of the newest attachment, 0 if there is none.
+    pub fn acked(&self, flow: usize) -> u64 {
+        self.attachments().last().and_then(|a| a.acked.get(flow).copied()).unwrap_or(0)
     }
 
     /// The next LSN of every shard, as `DFLY REPLICAOFFSET` answers it (0 while journaling was never on).
     pub fn lsns(&self) -> Vec<u64> {
-        Vec::new()
+        self.shared.engine().offsets()
     }
 
     /// All live attachments, oldest first.
     pub fn attachments(&self) -> Vec<AttachmentInfo> {
-        Vec::new()
+        self.shared.engine().attachment_infos()
     }
 
     /// Number of full snapshots (DFLY SYNC that was answered FULL on every flow) served since the start.
     pub fn full_syncs(&self) -> u64 {
-        0
+        self.shared.engine().full_syncs
     }
 
-    /// Runs one command in database `db` without a socket, journaled like any other.
-    pub fn execute<A: AsRef<[u8]>>(&self, _db: u16, _args: &[A]) -> Reply {
-        Reply::Nil
+    /// How often a client did what crashes a real master (`REPLCONF CLIENT-VERSION` without an attachment).
+    pub fn crashes(&self) -> u64 {
+        self.shared.engine().crashes
+    }
+
+    /// Runs one data command in database `db` without a socket, journaled like any other. It does not wait for
+    /// slow flows; a blocking command without data answers nil.
+    pub fn execute<A: AsRef<[u8]>>(&self, db: u16, args: &[A]) -> Reply {
+        let args: Vec<Bytes> = args.iter().map(|a| Bytes::copy_from_slice(a.as_ref())).collect();
+        let Some(spec) = args.first().and_then(|name| commands::find(name)) else {
+            return Reply::Error("ERR unknown command".to_owned());
+        };
+        let reply = match commands::run(&mut self.shared.engine(), db, 0, spec, &args) {
+            Outcome::Done(reply) => reply,
+            Outcome::Blocked => Reply::Nil,
+        };
+        self.shared.changed.notify_waiters();
+        reply
     }
 
     /// Members that the next SPOPs shall take, in this order, before the seeded generator is asked.
-    pub fn choose_next(&self, _members: impl IntoIterator<Item = Bytes>) {}
+    pub fn choose_next(&self, members: impl IntoIterator<Item = Bytes>) {
+        self.shared.engine().chosen.extend(members);
+    }
 
     /// Stops listening and closes everything.
-    pub async fn stop(self) {}
+    pub async fn stop(mut self) {
+        self.close();
+        if let Some(task) = self.listener.take() {
+            let _ = task.await;
+        }
+    }
+
+    fn close(&self) {
+        self.shared.engine().cancel_all();
+        self.shared.disconnect(true);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
 }

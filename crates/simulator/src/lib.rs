@@ -11,18 +11,31 @@
 //! oracle those are checked with.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod attach;
 mod builder;
+mod commands;
+mod engine;
 mod error;
 mod faults;
 mod handle;
+mod info;
+mod outbox;
 mod prepared;
 mod release;
 mod replay;
+mod reply;
+mod request;
+mod server;
+mod session;
+mod snapshot;
+mod wire;
 
+pub use attach::AttachmentInfo;
 pub use builder::{Builder, Simulator};
 pub use error::Error;
 pub use faults::Faults;
-pub use handle::{AttachmentInfo, Handle, Reply};
+pub use handle::Handle;
 pub use prepared::{Prepared, PreparedBuilder};
 pub use release::Release;
+pub use reply::Reply;
 pub use replay::{Capture, Pacing, Replay, ReplayBuilder, ReplayHandle};

@@ -1,0 +1,158 @@
+//! The data and everything that happens to it under one lock.
+
+mod glob;
+pub(crate) mod journal;
+mod random;
+pub(crate) mod shard;
+pub(crate) mod stream;
+mod tx;
+pub(crate) mod value;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+pub(crate) use glob::matches as glob;
+pub(crate) use random::Random;
+pub(crate) use tx::{Failure, Tx};
+
+use crate::attach::Attachment;
+use crate::wire::journal as record;
+use crate::{Builder, Faults, Release};
+use shard::{Place, Shard};
+
+/// Unix time in milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Unix time in seconds.
+pub(crate) fn now_s() -> u64 {
+    now_ms() / 1000
+}
+
+/// A stop of client commands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pause {
+    pub(crate) until: Instant,
+    pub(crate) writes_only: bool,
+}
+
+/// The whole state of a live master.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) settings: Builder,
+    pub(crate) faults: Faults,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) replid: String,
+    pub(crate) rng: Random,
+    /// Counter of transactions that touch several shards; their records carry it.
+    pub(crate) txid: u64,
+    pub(crate) attachments: BTreeMap<u32, Attachment>,
+    pub(crate) last_sync_id: u32,
+    pub(crate) full_syncs: u64,
+    pub(crate) loading: bool,
+    pub(crate) pause: Option<Pause>,
+    /// Set while STARTSTABLE waits for a snapshot: every client command waits.
+    pub(crate) guard: usize,
+    /// Members that SPOP takes before it asks the generator.
+    pub(crate) chosen: VecDeque<Bytes>,
+    pub(crate) started: Instant,
+    /// How often a client did what crashes a real master.
+    pub(crate) crashes: u64,
+    pub(crate) port: u16,
+}
+
+impl Engine {
+    pub(crate) fn new(settings: Builder, faults: Faults, port: u16) -> Engine {
+        let mut rng = Random::new(settings.seed);
+        let shards = (0..settings.shards).map(|_| Shard::new(settings.backlog, settings.lsn_interval)).collect();
+        Engine {
+            replid: rng.hex40(),
+            settings,
+            faults,
+            shards,
+            rng,
+            txid: 0,
+            attachments: BTreeMap::new(),
+            last_sync_id: 0,
+            full_syncs: 0,
+            loading: false,
+            pause: None,
+            guard: 0,
+            chosen: VecDeque::new(),
+            started: Instant::now(),
+            crashes: 0,
+            port,
+        }
+    }
+
+    /// A new process: new replication id, no attachments, LSNs at 1, journaling off.
+    pub(crate) fn restart(&mut self, keep_data: bool) {
+        self.cancel_all();
+        self.replid = self.rng.hex40();
+        self.last_sync_id = 0;
+        self.txid = 0;
+        self.pause = None;
+        self.started = Instant::now();
+        for shard in &mut self.shards {
+            let mut fresh = Shard::new(self.settings.backlog, self.settings.lsn_interval);
+            if keep_data {
+                fresh.dbs = std::mem::take(&mut shard.dbs);
+                fresh.expiries = std::mem::take(&mut shard.expiries);
+            }
+            *shard = fresh;
+        }
+    }
+
+    pub(crate) fn place(&self, key: &[u8]) -> Place {
+        Place::of(key, self.shards.len())
+    }
+
+    pub(crate) fn next_txid(&mut self) -> u64 {
+        self.txid += 1;
+        self.txid
+    }
+
+    /// Whether writes are paused at the moment; expiry pauses with them.
+    pub(crate) fn paused(&self) -> Option<Pause> {
+        self.pause.filter(|p| p.until > Instant::now())
+    }
+
+    /// The next LSN of every shard, 0 where journaling was never on.
+    pub(crate) fn offsets(&self) -> Vec<u64> {
+        self.shards.iter().map(|s| if s.journal.is_on() { s.journal.next_lsn() } else { 0 }).collect()
+    }
+
+    /// Removes a key whose time has come and journals that: EXPIRED up to v1.37, a DEL command later.
+    pub(crate) fn expire(&mut self, shard: usize, bucket: usize, db: u16, key: &[u8]) {
+        let shard = &mut self.shards[shard];
+        shard.before_write(db, bucket);
+        shard.remove(db, bucket, key);
+        let mut out = Vec::with_capacity(key.len() + 16);
+        match self.settings.release {
+            Release::V1_34 => record::expired(&mut out, db, key),
+            Release::V1_40 => record::command(&mut out, db, 0, &[b"DEL".as_slice(), key]),
+        }
+        shard.append(out);
+    }
+
+    /// Active expiry: removes up to `most` due keys.
+    pub(crate) fn expire_due(&mut self, most: usize) -> usize {
+        if self.guard > 0 || self.paused().is_some() {
+            return 0;
+        }
+        let now = now_ms();
+        let mut gone = 0;
+        for shard in 0..self.shards.len() {
+            while gone < most {
+                let due = self.shards[shard].expiries.first().filter(|(at, ..)| *at <= now).cloned();
+                let Some((_, db, key)) = due else { break };
+                self.expire(shard, self.place(&key).bucket, db, &key);
+                gone += 1;
+            }
+        }
+        gone
+    }
+}

@@ -1,0 +1,347 @@
+//! Sockets of a live master: clients, control connections, flows.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use crate::attach::FlowLink;
+use crate::commands::is;
+use crate::engine::Engine;
+use crate::outbox::Outbox;
+use crate::reply::Reply;
+use crate::request::{self, Malformed};
+use crate::session::{Session, Step};
+
+/// A snapshot waits while this much of it has not been written to the socket: real masters write synchronously.
+const SNAPSHOT_WINDOW: usize = 64 << 10;
+/// How often something that waits looks again even if nobody told it to.
+const RECHECK: Duration = Duration::from_millis(5);
+/// How often due keys are removed.
+const EXPIRY_TICK: Duration = Duration::from_millis(10);
+/// Most bytes of replies gathered before they are written.
+const REPLY_BATCH: usize = 64 << 10;
+
+/// What all tasks of one master share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    engine: Mutex<Engine>,
+    /// Told whenever data, ACKs or a snapshot's progress may let someone go on.
+    pub(crate) changed: Notify,
+    /// Connections end when this changes; a `true` ends the master.
+    pub(crate) epoch: watch::Sender<(u64, bool)>,
+    clients: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Engine) -> Shared {
+        Shared {
+            engine: Mutex::new(engine),
+            changed: Notify::new(),
+            epoch: watch::Sender::new((0, false)),
+            clients: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes every connection; with `stop`, the listener too.
+    pub(crate) fn disconnect(&self, stop: bool) {
+        self.epoch.send_modify(|(n, stopped)| {
+            *n += 1;
+            *stopped |= stop;
+        });
+    }
+
+    fn cancel(&self, attachment: u32) {
+        self.engine().cancel(attachment);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for a change, or a little while.
+    async fn some_change(&self) {
+        let _ = timeout(RECHECK, self.changed.notified()).await;
+    }
+}
+
+/// Accepts connections until the master stops.
+pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
+    let mut epoch = shared.epoch.subscribe();
+    let mut tick = tokio::time::interval(EXPIRY_TICK);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((socket, peer)) = accepted {
+                    tokio::spawn(connection(shared.clone(), socket, peer));
+                }
+            }
+            _ = tick.tick() => {
+                if shared.engine().expire_due(1000) > 0 {
+                    shared.changed.notify_waiters();
+                }
+            }
+            changed = epoch.changed() => {
+                if changed.is_err() || epoch.borrow().1 {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn connection(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+    let mut epoch = shared.epoch.subscribe();
+    let _ = socket.set_nodelay(true);
+    let (reader, writer) = socket.into_split();
+    let session = Session::new(shared.clients.fetch_add(1, Ordering::Relaxed) + 1, peer, &shared.engine());
+    let mut client = Client { shared: shared.clone(), session, reader, buf: BytesMut::new() };
+    tokio::select! {
+        _ = client.serve(writer) => {}
+        _ = epoch.changed() => {}
+    }
+    if let Some(id) = client.session.attachment {
+        shared.cancel(id);
+    }
+}
+
+struct Client {
+    shared: Arc<Shared>,
+    session: Session,
+    reader: OwnedReadHalf,
+    buf: BytesMut,
+}
+
+/// What a batch of requests ended with.
+enum Then {
+    Read,
+    Close,
+    Act(Step, Vec<Bytes>),
+}
+
+impl Client {
+    async fn serve(&mut self, mut writer: OwnedWriteHalf) -> io::Result<()> {
+        let mut retry = None;
+        loop {
+            let mut out = Vec::new();
+            let then = self.batch(&mut out, retry.take());
+            if let Then::Act(Step::Saturated(reply, id, outbox), _) = &then {
+                self.drained(*id, outbox).await;
+                reply.write(&mut out, self.session.resp3);
+            }
+            if !out.is_empty() {
+                writer.write_all(&out).await?;
+                self.shared.changed.notify_waiters();
+            }
+            match then {
+                Then::Close => return Ok(()),
+                Then::Read => {
+                    if self.reader.read_buf(&mut self.buf).await? == 0 {
+                        return Ok(());
+                    }
+                }
+                Then::Act(Step::Later, args) => {
+                    self.shared.some_change().await;
+                    retry = Some(args);
+                }
+                Then::Act(Step::Flow(link, _), _) => return self.flow(link, writer).await,
+                Then::Act(Step::Sync(id), _) => self.start_snapshots(id),
+                Then::Act(Step::Stable(id), _) => {
+                    let reply = self.stable(id).await;
+                    self.answer(&mut writer, &reply).await?;
+                }
+                Then::Act(Step::Wait { replicas, targets, timeout }, _) => {
+                    let n = self.acknowledged(replicas, &targets, timeout).await;
+                    self.answer(&mut writer, &Reply::Int(n as i64)).await?;
+                }
+                Then::Act(..) => {}
+            }
+        }
+    }
+
+    async fn answer(&self, writer: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+        let mut out = Vec::new();
+        reply.write(&mut out, self.session.resp3);
+        writer.write_all(&out).await
+    }
+
+    /// Runs buffered requests under one lock until there are none, or one needs more than that.
+    fn batch(&mut self, out: &mut Vec<u8>, mut retry: Option<Vec<Bytes>>) -> Then {
+        let mut engine = self.shared.engine();
+        loop {
+            let args = match retry.take() {
+                Some(args) => args,
+                None if out.len() >= REPLY_BATCH => return Then::Act(Step::Silent, Vec::new()),
+                None => match request::next(&mut self.buf) {
+                    Ok(Some(args)) => args,
+                    Ok(None) => return Then::Read,
+                    Err(Malformed(what)) => {
+                        Reply::Error(format!("ERR Protocol error: {what}")).write(out, false);
+                        return Then::Close;
+                    }
+                },
+            };
+            let resp3 = self.session.resp3;
+            match self.session.step(&mut engine, &args) {
+                Step::Reply(reply) => {
+                    // HELLO answers in the protocol it switched to.
+                    reply.write(out, if resp3 == self.session.resp3 { resp3 } else { self.session.resp3 });
+                }
+                Step::Raw(raw) => out.extend_from_slice(&raw),
+                Step::Silent => {}
+                Step::Close(reply) => {
+                    reply.write(out, resp3);
+                    return Then::Close;
+                }
+                step @ Step::Flow(..) => {
+                    if let Step::Flow(_, reply) = &step {
+                        reply.write(out, resp3);
+                    }
+                    return Then::Act(step, args);
+                }
+                step @ Step::Sync(_) => {
+                    Reply::OK.write(out, resp3);
+                    return Then::Act(step, args);
+                }
+                step => return Then::Act(step, args),
+            }
+        }
+    }
+
+    /// Back-pressure: a write waits until the flow has drained below the limit, or the flow is given up.
+    async fn drained(&self, id: u32, outbox: &Outbox) {
+        let (limit, patience) = {
+            let engine = self.shared.engine();
+            (engine.settings.output_limit, engine.settings.replication_timeout)
+        };
+        if timeout(patience, outbox.below(limit)).await.is_err() {
+            tracing::warn!(attachment = id, "flow above its limit for too long, attachment cancelled");
+            self.shared.cancel(id);
+        }
+    }
+
+    fn start_snapshots(&self, id: u32) {
+        let flows: Vec<FlowLink> = self.shared.engine().links(id);
+        for link in flows {
+            tokio::spawn(traverse(self.shared.clone(), link));
+        }
+    }
+
+    /// STARTSTABLE: while a snapshot still runs, every other client waits too.
+    async fn stable(&self, id: u32) -> Reply {
+        let mut guarded = false;
+        let reply = loop {
+            {
+                let mut engine = self.shared.engine();
+                match engine.ready_for_stable(id) {
+                    Err(reply) => break reply,
+                    Ok(true) => break engine.start_stable(id).err().unwrap_or(Reply::OK),
+                    Ok(false) => {
+                        engine.guard += usize::from(!guarded);
+                        guarded = true;
+                    }
+                }
+            }
+            self.shared.some_change().await;
+        };
+        if guarded {
+            self.shared.engine().guard -= 1;
+            self.shared.changed.notify_waiters();
+        }
+        reply
+    }
+
+    async fn acknowledged(&self, replicas: usize, targets: &[u64], patience: Option<Duration>) -> usize {
+        let until = patience.map(|p| Instant::now() + p);
+        loop {
+            let n = self.shared.engine().caught_up(targets);
+            if n >= replicas || until.is_some_and(|t| t <= Instant::now()) {
+                return n;
+            }
+            self.shared.some_change().await;
+        }
+    }
+
+    /// The life of a flow: a task writes, this one reads ACKs. Whatever ends it ends the attachment.
+    async fn flow(&mut self, link: FlowLink, writer: OwnedWriteHalf) -> io::Result<()> {
+        tokio::spawn(write_flow(self.shared.clone(), link.clone(), writer));
+        let end = self.read_flow(&link);
+        tokio::select! {
+            _ = end => {}
+            () = link.outbox.closed() => {}
+        }
+        self.shared.cancel(link.attachment);
+        Ok(())
+    }
+
+    async fn read_flow(&mut self, link: &FlowLink) -> io::Result<()> {
+        loop {
+            while let Some(args) = request::next(&mut self.buf).map_err(|_| io::ErrorKind::InvalidData)? {
+                // ACKs are never answered, whatever is in them.
+                if let [name, option, lsn] = &args[..] {
+                    let lsn = std::str::from_utf8(lsn).ok().and_then(|s| s.parse().ok());
+                    if let (true, true, Some(lsn)) = (is(name, "REPLCONF"), is(option, "ACK"), lsn) {
+                        self.shared.engine().ack(link, lsn);
+                        self.shared.changed.notify_waiters();
+                    }
+                }
+            }
+            if self.reader.read_buf(&mut self.buf).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Walks one shard for one flow, as fast as its socket takes it.
+async fn traverse(shared: Arc<Shared>, link: FlowLink) {
+    let patience = shared.engine().settings.replication_timeout;
+    loop {
+        if timeout(patience, link.outbox.below(SNAPSHOT_WINDOW)).await.is_err() {
+            tracing::warn!(attachment = link.attachment, flow = link.shard, "snapshot write stalled, attachment cancelled");
+            shared.cancel(link.attachment);
+            return;
+        }
+        let step = shared.engine().traverse(link.attachment, link.shard);
+        match step {
+            Some(false) => tokio::task::yield_now().await,
+            Some(true) | None => {
+                shared.changed.notify_waiters();
+                return;
+            }
+        }
+    }
+}
+
+/// Sends what the outbox holds, with the scripted faults.
+async fn write_flow(shared: Arc<Shared>, link: FlowLink, mut writer: OwnedWriteHalf) {
+    let faults = shared.engine().faults.clone();
+    let mut sent = 0u64;
+    while let Some(piece) = link.outbox.take().await {
+        tokio::select! {
+            () = faults.stalled(link.shard) => {}
+            () = link.outbox.closed() => break,
+        }
+        let (n, cut) = faults.allowance(link.shard, sent, piece.len());
+        let written = tokio::select! {
+            written = writer.write_all(&piece[..n]) => written,
+            () = link.outbox.closed() => break,
+        };
+        sent += n as u64;
+        link.outbox.written(piece.len());
+        if written.is_err() || cut {
+            let _ = writer.shutdown().await;
+            break;
+        }
+    }
+    shared.cancel(link.attachment);
+}

@@ -1,0 +1,7 @@
+//! The bytes a Dragonfly master writes.
+
+pub(crate) mod dump;
+pub(crate) mod journal;
+pub(crate) mod listpack;
+pub(crate) mod primitive;
+pub(crate) mod rdb;

@@ -1,10 +1,14 @@
 //! What a target understands.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasherDefault, Hasher},
+    sync::LazyLock,
+};
 
 use rdb::Kind;
 
-use crate::table;
+use crate::table::{self, Spec};
 
 /// Version of a server: major, minor, patch.
 pub type Version = (u32, u32, u32);
@@ -28,8 +32,8 @@ pub struct Dialect {
     /// Whether it is a cluster: slots, and only database 0.
     pub cluster: bool,
     commands: HashSet<String>,
-    /// By [`table::Spec::index`].
-    by_spec: Box<[bool]>,
+    /// The table by name, with whether the target has the command.
+    by_name: HashMap<&'static [u8], (&'static Spec, bool), BuildHasherDefault<NameHasher>>,
     hash_field_ttl: bool,
 }
 
@@ -42,9 +46,10 @@ impl Dialect {
     {
         let commands: HashSet<String> =
             commands.into_iter().map(|c| c.as_ref().to_ascii_uppercase()).collect();
-        let by_spec = table::all().iter().map(|spec| commands.contains(spec.name)).collect();
+        let has = |spec: &'static Spec| (spec.name.as_bytes(), (spec, commands.contains(spec.name)));
+        let by_name = table::all().iter().map(has).collect();
         let hash_field_ttl = commands.contains("HPEXPIREAT");
-        Self { version, flavour, cluster, commands, by_spec, hash_field_ttl }
+        Self { version, flavour, cluster, commands, by_name, hash_field_ttl }
     }
 
     /// A target that has what a plain server of this version has: for users that may not run `COMMAND INFO`.
@@ -90,10 +95,17 @@ impl Dialect {
         self.commands.contains(name)
     }
 
-    /// Whether the target has the command of a table row.
+    /// The table's row of a command, and whether the target has it.
     #[must_use]
-    pub fn has_spec(&self, spec: &table::Spec) -> bool {
-        self.by_spec.get(spec.index()).copied().unwrap_or(false)
+    pub fn find(&self, name: &[u8]) -> Option<(&'static Spec, bool)> {
+        match self.by_name.get(name) {
+            Some(found) => Some(*found),
+            // the source writes upper case; anything else may take longer
+            None if name.iter().any(u8::is_ascii_lowercase) => {
+                self.by_name.get(name.to_ascii_uppercase().as_slice()).copied()
+            }
+            None => None,
+        }
     }
 
     /// Whether `RESTORE` of the target loads values of this encoding.
@@ -129,6 +141,35 @@ fn parse_version(text: &str) -> Version {
     let mut parts = text.split(['.', '-']).map(|p| p.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     (next(), next(), next())
+}
+
+/// Hashes command names, eight bytes at a time. They come from the table or are looked up in it, so nobody can make
+/// it degenerate.
+#[derive(Debug, Default, Clone)]
+struct NameHasher(u64);
+
+impl NameHasher {
+    fn fold(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.fold(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_usize(&mut self, length: usize) {
+        self.fold(length as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub mod target;
 pub mod translator;
 pub mod treatment;
 
+mod rebuild;
+mod rewrite;
+mod snapshot;
+
 pub use dialect::{Dialect, Flavour, Version};
 pub use mapping::{Collision, Mapping, MappingError, Placement, Rule};
 pub use slot::slot;

@@ -174,6 +174,8 @@ pub enum Ignored {
     Search,
     /// The mapping drops this database.
     DroppedDatabase,
+    /// A part of a value that was [`Treatment::Lacking`] (or expired, or dropped) at its beginning.
+    RestOfValue,
     /// The record changes nothing (a command without effect is logged all the same).
     NoEffect,
 }
@@ -189,6 +191,7 @@ impl Ignored {
             Ignored::ScriptFlags => "script flags",
             Ignored::Search => "search index",
             Ignored::DroppedDatabase => "dropped database",
+            Ignored::RestOfValue => "rest of a value that is not sent",
             Ignored::NoEffect => "no effect",
         }
     }

@@ -1,0 +1,54 @@
+//! What every translation needs to know.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    dialect::Dialect,
+    mapping::{Mapping, Placement},
+    slot::slot,
+    target::{Effect, TargetCommand},
+    treatment::{Place, SourceKey, Treatment},
+};
+
+/// The mapping and what the target understands.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) mapping: Mapping,
+    pub(crate) dialect: Arc<Dialect>,
+}
+
+impl Context {
+    /// The target name of a key that is about to be written.
+    pub(crate) fn name(&self, db: u32, place: &Placement, key: &Bytes) -> Result<Bytes, Box<Treatment>> {
+        let name = place.name(key);
+        match self.mapping.check(db, place.db, &name) {
+            Ok(()) => Ok(name),
+            Err(collision) => Err(Box::new(Treatment::Collision(collision))),
+        }
+    }
+
+    /// The slot of a target name; 0 on a standalone target.
+    pub(crate) fn slot(&self, name: &[u8]) -> u16 {
+        if self.dialect.cluster { slot(name) } else { 0 }
+    }
+
+    /// A command over one key; `args` has `name` where it belongs.
+    pub(crate) fn command(
+        &self,
+        place: &Placement,
+        name: Bytes,
+        args: Vec<Bytes>,
+        effect: Effect,
+    ) -> TargetCommand {
+        TargetCommand { db: place.db, slot: self.slot(&name), args, key: name, effect }
+    }
+
+    /// Where a key of any database goes; `None` if its database is dropped.
+    pub(crate) fn place(&self, source: SourceKey) -> Result<Option<Place>, Box<Treatment>> {
+        let Some(place) = self.mapping.placement(source.db) else { return Ok(None) };
+        let name = self.name(source.db, &place, &source.key)?;
+        Ok(Some(Place { db: place.db, slot: self.slot(&name), name, source }))
+    }
+}

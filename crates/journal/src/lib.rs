@@ -4,16 +4,19 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `decoder` | bytes in, [`Entry`]s out; [`decode_blob`] |
+//! | `parse`, `buffer` | one entry; bytes that wait |
 //! | `entry` | what comes out |
 //! | `lsn` | which entries take a log sequence number |
 //! | `limits`, `error` | what is refused, and how |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod buffer;
 mod decoder;
 mod entry;
 mod error;
 mod limits;
 mod lsn;
+mod parse;
 
 pub use decoder::{Decoder, decode_blob};
 pub use entry::{Entry, Record, RecordKind};

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::cursor::Cursor;
 use crate::{Error, Family, Kind, Limits, Pieces, StreamEntry, StreamTail};
 
 /// One step of a snapshot stream.
@@ -119,7 +120,7 @@ impl Value {
     /// [`Error::Malformed`] for other kinds, and what a bad string encoding gives.
     pub fn as_string(&self) -> Result<Bytes, Error> {
         match self.kind.family() {
-            Family::String | Family::Json => raw_string(&self.payload),
+            Family::String | Family::Json => whole_string(&self.payload),
             _ => Err(Error::malformed("string", "the value is of another type")),
         }
     }
@@ -135,10 +136,19 @@ impl Value {
     /// # Errors
     /// What a bad encoding gives.
     pub fn is_empty_collection(&self) -> Result<bool, Error> {
-        Ok(false)
+        match self.kind.family() {
+            Family::List | Family::Set | Family::Hash | Family::Zset => {
+                let limits = Limits { piece: 1, ..Limits::default() };
+                Ok(self.pieces(&limits).next().transpose()?.is_none())
+            }
+            Family::String | Family::Stream | Family::Json | Family::Probabilistic => Ok(false),
+        }
     }
 }
 
-fn raw_string(payload: &Bytes) -> Result<Bytes, Error> {
-    Ok(payload.clone())
+/// The string that `payload` is.
+fn whole_string(payload: &Bytes) -> Result<Bytes, Error> {
+    let mut cursor = Cursor::new(payload);
+    let string = cursor.string(payload, usize::MAX).map_err(|stop| stop.at_end_of("string"))?;
+    if cursor.pos() == payload.len() { Ok(string) } else { Err(Error::Trailing("string")) }
 }

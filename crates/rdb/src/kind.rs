@@ -131,6 +131,22 @@ impl Kind {
         })
     }
 
+    /// Whether the value is a single string on the wire.
+    #[inline]
+    pub(crate) fn is_one_string(self) -> bool {
+        matches!(
+            self,
+            Self::String
+                | Self::SetIntset
+                | Self::ZsetZiplist
+                | Self::HashZiplist
+                | Self::HashListpack
+                | Self::ZsetListpack
+                | Self::JsonOld
+                | Self::Json
+        )
+    }
+
     /// The type code on the wire.
     pub fn code(self) -> u8 {
         self as u8

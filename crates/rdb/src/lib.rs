@@ -7,21 +7,33 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`dump`] | payloads of `DUMP` and `RESTORE`: build, check, re-encode |
-//! | `decoder` | the stream: opcodes, attributes, blobs, tagged chunks, token |
-//! | `pieces` | a value in pieces: elements of collections, stream entries |
+//! | `decoder` | the stream: opcodes, attributes, entries, tagged chunks, token |
+//! | `source`, `window`, `compressed` | where its bytes come from: the flow, blobs, chunks |
+//! | `pieces`, `reader`, `element` | a value element by element |
+//! | `scan` | where a value ends, without decoding it |
+//! | `cursor`, `lzf`, `compact` | primitives; strings; listpack, ziplist, intset |
 //! | `item`, `stream`, `kind` | what comes out |
 //! | `limits`, `error` | what is refused, and how |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod dump;
 
+mod compact;
+mod compressed;
+mod cursor;
 mod decoder;
+mod element;
 mod error;
 mod item;
 mod kind;
 mod limits;
+mod lzf;
 mod pieces;
+mod reader;
+mod scan;
+mod source;
 mod stream;
+mod window;
 
 pub use decoder::Decoder;
 pub use error::{Class, Error};

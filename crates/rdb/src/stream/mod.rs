@@ -1,5 +1,8 @@
 //! Streams with everything that is needed to rebuild them by command.
 
+pub(crate) mod node;
+pub(crate) mod tail;
+
 use bytes::Bytes;
 
 /// Id of a stream entry.

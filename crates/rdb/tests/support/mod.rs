@@ -1,0 +1,105 @@
+//! The recorded captures, and a decoder that is fed in pieces.
+
+#![allow(dead_code, unreachable_pub)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rdb::{Decoder, Error, Item, Limits, Piece};
+
+/// One recorded flow.
+pub struct Flow {
+    /// `v1.40.1/types/flow-0`.
+    pub name: String,
+    pub scenario: String,
+    pub bytes: Bytes,
+    /// Hex, as in the reply to DFLY FLOW.
+    pub token: String,
+    pub next_lsn: u64,
+    /// Whether it begins with a snapshot. The partial syncs of v1.35 and later are journals from the first byte.
+    pub snapshot: bool,
+    pub directory: PathBuf,
+}
+
+pub fn captures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures")
+}
+
+/// A compressed file of a capture.
+pub fn load(path: &Path) -> Vec<u8> {
+    let file = fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    zstd::decode_all(file).unwrap()
+}
+
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    all.retain(|path| path.is_dir());
+    all.sort();
+    all
+}
+
+/// Every recorded flow.
+pub fn flows() -> Vec<Flow> {
+    let mut flows = Vec::new();
+    for directory in directories(&captures()).iter().flat_map(|release| directories(release)) {
+        let meta: serde_json::Value =
+            serde_json::from_slice(&fs::read(directory.join("meta.json")).unwrap()).unwrap();
+        let scenario = directory.strip_prefix(captures()).unwrap().display().to_string();
+        for i in 0..meta["flows"].as_u64().unwrap() as usize {
+            let bytes = Bytes::from(load(&directory.join(format!("flow-{i}.bin.zst"))));
+            flows.push(Flow {
+                name: format!("{scenario}/flow-{i}"),
+                scenario: scenario.clone(),
+                snapshot: bytes.starts_with(b"REDIS"),
+                bytes,
+                token: meta["eof_tokens"][i].as_str().unwrap().to_owned(),
+                next_lsn: meta["next_lsn_at_end"][i].as_u64().unwrap(),
+                directory: directory.clone(),
+            });
+        }
+    }
+    assert!(flows.len() >= 28, "captures are missing");
+    flows
+}
+
+/// Every recorded flow that begins with a snapshot.
+pub fn snapshots() -> Vec<Flow> {
+    let mut flows = flows();
+    flows.retain(|flow| flow.snapshot);
+    flows
+}
+
+/// Everything a decoder has to say now.
+pub fn drain(decoder: &mut Decoder, items: &mut Vec<Item>) -> Result<(), Error> {
+    while let Some(item) = decoder.next()? {
+        push(items, item);
+    }
+    Ok(())
+}
+
+/// Adds an item. Where a plain string is cut into pieces depends on how it is fed, and nothing else does: those are
+/// put together again.
+pub fn push(items: &mut Vec<Item>, item: Item) {
+    if let (
+        Some(Item::Piece { id: before, piece: Piece::String(all) }),
+        Item::Piece { id, piece: Piece::String(more) },
+    ) = (items.last_mut(), &item)
+    {
+        if before == id {
+            *all = [&all[..], &more[..]].concat().into();
+            return;
+        }
+    }
+    items.push(item);
+}
+
+/// Decodes a complete stream that is fed at once; returns the items and what follows the token.
+pub fn decode(bytes: &Bytes, limits: Limits) -> Result<(Vec<Item>, Bytes), Error> {
+    let mut decoder = Decoder::new(limits);
+    let mut items = Vec::new();
+    decoder.feed(bytes.clone());
+    drain(&mut decoder, &mut items)?;
+    assert!(decoder.finished(), "the stream is not complete");
+    Ok((items, decoder.into_rest()))
+}

@@ -25,6 +25,9 @@ mod state;
 mod store;
 mod upgrade;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::Error;
 pub use offline::{Inspection, inspect, reset};
 pub use state::{NotInSync, Phase, State, TargetIdentity};

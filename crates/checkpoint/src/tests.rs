@@ -1,0 +1,101 @@
+use crate::codec::{DecodeError, Encoder};
+use crate::head::Head;
+use crate::{Phase, State, TargetIdentity, guard, upgrade};
+
+fn head() -> Head {
+    Head {
+        generation: 3,
+        listed: 2,
+        list_digest: 0x0102_0304_0506_0708,
+        state: Some(State {
+            phase: Phase::Stable,
+            replication_id: "ab".into(),
+            applied: vec![5, 6],
+            reserved: vec![7, 8],
+            reconcile: true,
+            target: TargetIdentity::Cluster { node_ids: vec!["n".into()] },
+            updated_at_ms: 9,
+        }),
+    }
+}
+
+/// The bytes version 1 wrote. They must be read for ever; a new version adds its own, it does not change these.
+const VERSION_1: &str = "01\
+    0300000000000000 0200000000000000 0807060504030201 01 02\
+    0200000000000000 6162\
+    0200000000000000 0500000000000000 0600000000000000\
+    0200000000000000 0700000000000000 0800000000000000\
+    01 01 0100000000000000 0100000000000000 6e 0900000000000000";
+
+fn version_1() -> Vec<u8> {
+    let digits: Vec<u32> = VERSION_1.chars().filter_map(|c| c.to_digit(16)).collect();
+    let mut bytes: Vec<u8> = digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect();
+    let crc = crate::codec::checksum(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn version_1_is_read_and_is_what_is_written() {
+    assert_eq!(upgrade::head(&version_1()), Ok(head()));
+    assert_eq!(head().encode(), version_1());
+}
+
+#[test]
+fn every_prefix_and_every_flipped_bit_of_a_record_is_damage() {
+    let bytes = version_1();
+    for end in 0..bytes.len() {
+        assert!(matches!(upgrade::head(&bytes[..end]), Err(DecodeError::Damaged(_))), "cut at {end}");
+    }
+    for at in 0..bytes.len() * 8 {
+        let mut bytes = bytes.clone();
+        bytes[at / 8] ^= 1 << (at % 8);
+        assert!(matches!(upgrade::head(&bytes), Err(DecodeError::Damaged(_))), "bit {at}");
+    }
+}
+
+#[test]
+fn a_count_that_is_too_large_reserves_nothing() {
+    let mut record = Encoder::new(1);
+    (0..3).for_each(|_| record.u64(0));
+    record.u8(1);
+    record.u8(2);
+    record.u64(u64::MAX);
+    let cut = upgrade::head(&record.finish(&[]));
+    assert_eq!(cut, Err(DecodeError::Damaged("a record ends too early")));
+}
+
+#[test]
+fn a_newer_format_is_named_and_not_guessed_at() {
+    let newer = Encoder::new(upgrade::CURRENT + 1).finish(&[]);
+    assert_eq!(upgrade::head(&newer), Err(DecodeError::Newer(upgrade::CURRENT + 1)));
+}
+
+#[test]
+fn a_guard_is_replaced_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(guard::read(dir.path()).unwrap(), None);
+    for generation in [0, 1, u64::MAX] {
+        guard::write(dir.path(), generation).unwrap();
+        assert_eq!(guard::read(dir.path()).unwrap(), Some(Ok(generation)));
+    }
+    guard::remove(dir.path()).unwrap();
+    guard::remove(dir.path()).unwrap();
+    assert_eq!(guard::read(dir.path()).unwrap(), None);
+}
+
+#[test]
+fn a_target_is_known_by_what_survives_its_restarts_and_failovers() {
+    let cluster =
+        |ids: &[&str]| TargetIdentity::Cluster { node_ids: ids.iter().map(|id| (*id).to_owned()).collect() };
+    let standalone = |address: &str, run_id: &str| TargetIdentity::Standalone {
+        address: address.to_owned(),
+        run_id: run_id.to_owned(),
+    };
+    assert!(cluster(&["a", "b", "c"]).same_target(&cluster(&["x", "y", "c"])));
+    assert!(!cluster(&["a", "b", "c"]).same_target(&cluster(&["x", "y", "z"])));
+    assert!(!cluster(&[]).same_target(&cluster(&[])));
+    assert!(standalone("h:1", "old").same_target(&standalone("h:1", "new")));
+    assert!(!standalone("h:1", "same").same_target(&standalone("h:2", "same")));
+    assert!(!standalone("h:1", "a").same_target(&cluster(&["a"])));
+}

@@ -75,11 +75,11 @@ impl Buffer {
     /// Drops `n` bytes of the front, which must be that long.
     pub(crate) fn skip(&mut self, n: usize) {
         self.front.advance(n);
-        if self.front.is_empty() {
-            if let Some(next) = self.queue.pop_front() {
-                self.queued -= next.len();
-                self.front = next;
-            }
+        if self.front.is_empty()
+            && let Some(next) = self.queue.pop_front()
+        {
+            self.queued -= next.len();
+            self.front = next;
         }
     }
 }

@@ -82,10 +82,10 @@ impl Reader {
 
     pub(crate) fn next(&mut self, input: &mut Input<'_>) -> Result<Next, Error> {
         loop {
-            if self.batch_size >= self.piece {
-                if let Some(piece) = self.flush() {
-                    return Ok(Next::Piece(piece));
-                }
+            if self.batch_size >= self.piece
+                && let Some(piece) = self.flush()
+            {
+                return Ok(Next::Piece(piece));
             }
             let stage = std::mem::replace(&mut self.stage, Stage::Done);
             if let Some(next) = self.step(stage, input)? {

@@ -50,9 +50,16 @@ impl Config {
         }
         let document = Document::parse(text)
             .map_err(|problem| Problems { file: file.to_owned(), problems: vec![problem] })?;
-        if matches!(document.root.content, Content::Null) {
-            let hint = "source.addr and target.addr are required";
-            return Err(whole_file(file, None, "the file is empty".into(), hint));
+        match document.root.content {
+            Content::Map(_) => {}
+            Content::Null => {
+                let hint = "source.addr and target.addr are required";
+                return Err(whole_file(file, None, "the file is empty".into(), hint));
+            }
+            Content::Scalar(_) | Content::List(_) => {
+                let message = "not a configuration: expected `section:` at the top";
+                return Err(whole_file(file, Some(1), message.into(), "start from one of the examples"));
+            }
         }
         let mut reader = Reader::new(&document);
         let mut config = sections(&mut reader, env);
@@ -142,7 +149,7 @@ fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Targ
     }
 }
 
-pub(crate) fn whole_file(file: &str, line: Option<usize>, message: String, hint: &str) -> Problems {
+fn whole_file(file: &str, line: Option<usize>, message: String, hint: &str) -> Problems {
     let problem = Problem { path: String::new(), line, message, hint: Some(hint.to_owned()) };
     Problems { file: file.to_owned(), problems: vec![problem] }
 }

@@ -52,14 +52,9 @@ impl<'d> Reader<'d> {
             problems: Vec::new(),
             warnings: Vec::new(),
         };
-        match &document.root.content {
-            Content::Map(entries) => reader.section("", entries),
-            _ => reader.problems.push(Problem {
-                path: String::new(),
-                line: Some(1),
-                message: "not a configuration: expected `section: ...` at the top".into(),
-                hint: Some("see examples/replicate-cluster.yaml".into()),
-            }),
+        // The caller refuses a root that is no map.
+        if let Content::Map(entries) = &document.root.content {
+            reader.section("", entries);
         }
         reader
     }
@@ -203,7 +198,7 @@ impl<'d> Reader<'d> {
 
     /// Everything collected, problems in the order of the file.
     pub(crate) fn finish(mut self) -> (Vec<Problem>, Vec<Warning>) {
-        self.problems.sort_by_key(|problem| problem.line);
+        self.problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
         (self.problems, self.warnings)
     }
 }

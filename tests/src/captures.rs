@@ -1,6 +1,10 @@
 //! The recorded streams of real Dragonfly masters under `tests/captures/`.
 
-use crate::logical::Contents;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use crate::logical::{Contents, latin1, parse_jsonl};
 
 /// What `meta.json` says about a recording.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -51,7 +55,8 @@ pub struct Capture {
     pub before: Option<Contents>,
     /// Contents at the end, if anything was written.
     pub after: Option<Contents>,
-    /// The commands of the stable sync: database, then the words.
+    /// The commands of the stable sync as the client sent them: database, then the words. A refused one ends
+    /// with a word `ERR ...`; a transaction is `MULTI/EXEC` with one word per command.
     pub journal: Vec<(u32, Vec<Vec<u8>>)>,
     /// Only for `resume`.
     pub first: Option<First>,
@@ -64,12 +69,74 @@ impl Capture {
     }
 }
 
-/// Version and scenario of every capture there is, sorted.
-pub fn all() -> Vec<(String, String)> {
-    unimplemented!()
+/// Where the captures are.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures")
 }
 
-/// Loads one capture.
-pub fn load(_version: &str, _scenario: &str) -> Capture {
-    unimplemented!()
+/// Version and scenario of every capture there is, sorted.
+pub fn all() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for version in subdirectories(&root()) {
+        for scenario in subdirectories(&root().join(&version)) {
+            found.push((version.clone(), scenario));
+        }
+    }
+    found
+}
+
+/// Loads one capture, e.g. `load("v1.40.1", "types")`.
+pub fn load(version: &str, scenario: &str) -> Capture {
+    let dir = root().join(version).join(scenario);
+    let meta: Meta = json(&dir, "meta.json").unwrap_or_else(|| panic!("no capture {version}/{scenario}"));
+    let flow = |id: usize| bytes(&dir, &format!("flow-{id}.bin")).unwrap_or_else(|| panic!("no flow {id}"));
+    let journal = bytes(&dir, "journal.txt").unwrap_or_default();
+    Capture {
+        version: version.to_owned(),
+        scenario: scenario.to_owned(),
+        flows: (0..meta.flows).map(flow).collect(),
+        before: bytes(&dir, "before.jsonl").map(|text| parse_jsonl(&text)),
+        after: bytes(&dir, "after.jsonl").map(|text| parse_jsonl(&text)),
+        journal: String::from_utf8(journal)
+            .expect("json lines are UTF-8")
+            .lines()
+            .map(journal_line)
+            .collect(),
+        first: json(&dir, "first.json"),
+        meta,
+    }
+}
+
+fn journal_line(line: &str) -> (u32, Vec<Vec<u8>>) {
+    let row: Vec<serde_json::Value> = serde_json::from_str(line).expect("a line of journal.txt is an array");
+    let db = row[0].as_u64().and_then(|db| u32::try_from(db).ok()).expect("the first item is a database");
+    (db, row[1..].iter().map(|word| latin1(word.as_str().expect("the others are words"))).collect())
+}
+
+fn json<T: DeserializeOwned>(dir: &Path, name: &str) -> Option<T> {
+    let text = bytes(dir, name)?;
+    Some(serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{name} in {}: {e}", dir.display())))
+}
+
+/// The file, or its compressed form.
+fn bytes(dir: &Path, name: &str) -> Option<Vec<u8>> {
+    if let Ok(plain) = std::fs::read(dir.join(name)) {
+        return Some(plain);
+    }
+    let packed = std::fs::read(dir.join(format!("{name}.zst"))).ok()?;
+    Some(
+        zstd::decode_all(packed.as_slice())
+            .unwrap_or_else(|e| panic!("{name}.zst in {}: {e}", dir.display())),
+    )
+}
+
+fn subdirectories(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.expect("a directory can be listed"))
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }

@@ -144,6 +144,9 @@ impl Client {
     /// [`Value::ServerError`]. `Err` only when the connection broke, and then the pipeline is empty too.
     pub fn flush(&mut self) -> Result<Vec<Value>, Error> {
         let count = std::mem::take(&mut self.count);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let sent = self.connection.send_packed_command(&self.queued);
         self.queued.clear();
         sent?;

@@ -47,3 +47,8 @@ pub fn try_until_some<T>(deadline: Duration, probe: &mut impl FnMut() -> Option<
         std::thread::sleep(PAUSE);
     }
 }
+
+/// Slows a writer down. Not for waiting until something has happened: that is [`until`].
+pub fn pace(pause: Duration) {
+    std::thread::sleep(pause);
+}

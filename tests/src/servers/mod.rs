@@ -10,5 +10,6 @@ mod tls;
 pub use cluster::{Cluster, ClusterOptions, NodeInfo};
 pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_lsns};
 pub use ports::free_port;
+pub(crate) use process::Process;
 pub use redis_server::{RedisOptions, RedisServer};
 pub use tls::Certificates;

@@ -213,7 +213,7 @@ impl Mapping {
     ///
     /// # Errors
     /// A key that begins with its prefix was seen before. The database is known afterwards all the same.
-    pub fn note_database(&self, db: u32) -> Result<(), Collision> {
+    pub fn note_database(&self, db: u32) -> Result<(), Box<Collision>> {
         let Some(place) = self.placement(db) else { return Ok(()) };
         let mut seen = self.lock();
         seen.databases.insert(db);
@@ -227,7 +227,7 @@ impl Mapping {
     ///
     /// # Errors
     /// `name` begins with the prefix of another database that is known to exist.
-    pub fn check(&self, db: u32, target_db: u32, name: &Bytes) -> Result<(), Collision> {
+    pub fn check(&self, db: u32, target_db: u32, name: &Bytes) -> Result<(), Box<Collision>> {
         let Some(&first) = name.first() else { return Ok(()) };
         if !self.first_bytes[usize::from(first)] {
             return Ok(());
@@ -296,10 +296,10 @@ impl Mapping {
         (length == place.prefix.len() && !self.rules.contains_key(&db)).then_some(db)
     }
 
-    fn collision(&self, plain: SourceKey, db: u32, length: usize) -> Collision {
+    fn collision(&self, plain: SourceKey, db: u32, length: usize) -> Box<Collision> {
         let name = self.target_name(plain.db, &plain.key).map_or_else(|| plain.key.clone(), |(_, name)| name);
         let prefixed = SourceKey { db, key: name.slice(length..) };
-        Collision { plain, prefixed, prefix: name.slice(..length), name }
+        Box::new(Collision { plain, prefixed, prefix: name.slice(..length), name })
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {

@@ -1,7 +1,7 @@
 //! The commands that occur in a journal, and those that are sent: where their keys are, what they do, what becomes
 //! of them.
 //!
-//! A new command goes into [`rows`]. A command that is not there is never sent ([`Reason::Unknown`]).
+//! A new command goes into `rows.rs`. A command that is not there is never sent ([`Reason::Unknown`]).
 //!
 //! [`Reason::Unknown`]: crate::Reason::Unknown
 
@@ -72,3 +72,6 @@ pub fn keys(args: &[Bytes]) -> Vec<Bytes> {
     let Some(spec) = args.first().and_then(|name| find(name)) else { return Vec::new() };
     spec.keys.positions(args).map(|i| args[i].clone()).collect()
 }
+
+#[cfg(test)]
+mod tests;

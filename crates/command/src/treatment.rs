@@ -32,7 +32,7 @@ pub enum Treatment {
     /// Execute on every master (`SCRIPT LOAD`). No key is involved; a second execution changes nothing.
     Broadcast(Vec<Bytes>),
     /// One key's value moves to another name that one command cannot reach.
-    CrossKey(CrossKey),
+    CrossKey(Box<CrossKey>),
     /// Nothing to do.
     Ignore(Ignored),
     /// The target lacks the type or the command: nothing is sent, the keys are counted and listed.
@@ -45,7 +45,7 @@ pub enum Treatment {
         reason: Reason,
     },
     /// Two source keys would take the same target name: stop before anything is written.
-    Collision(Collision),
+    Collision(Box<Collision>),
 }
 
 /// A command over all keys of a database or of slots.

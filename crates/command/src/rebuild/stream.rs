@@ -25,12 +25,10 @@ pub(super) fn tail(out: &mut Batch, tail: StreamTail, counters: bool) {
         out.subcommand("XGROUP", "DESTROY", [group()]);
     }
     let mut set_id = vec![id(tail.last_id)];
-    if counters {
-        if let Some(added) = tail.entries_added {
-            let deleted = tail.max_deleted_id.unwrap_or_default();
-            set_id.extend([Bytes::from_static(b"ENTRIESADDED"), decimal(added)]);
-            set_id.extend([Bytes::from_static(b"MAXDELETEDID"), id(deleted)]);
-        }
+    if let Some(added) = tail.entries_added.filter(|_| counters) {
+        let deleted = tail.max_deleted_id.unwrap_or_default();
+        set_id.extend([Bytes::from_static(b"ENTRIESADDED"), decimal(added)]);
+        set_id.extend([Bytes::from_static(b"MAXDELETEDID"), id(deleted)]);
     }
     out.whole("XSETID", set_id);
     for group in tail.groups {

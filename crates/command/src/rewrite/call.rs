@@ -71,7 +71,7 @@ impl Call {
     }
 
     /// Unix ms of a time that is `amount` of `unit` ms from the arrival of the record.
-    pub(crate) fn from_arrival(&self, amount: i64, unit: i64) -> i64 {
+    pub(crate) fn after_arrival(&self, amount: i64, unit: i64) -> i64 {
         let arrived = i64::try_from(self.arrived_ms).unwrap_or(i64::MAX);
         arrived.saturating_add(amount.saturating_mul(unit))
     }

@@ -8,7 +8,7 @@ use crate::treatment::{Ignored, Treatment};
 /// `EXPIRE` and `PEXPIRE`: logged as `PEXPIREAT` by all releases known.
 pub(crate) fn expire(context: &Context, mut call: Call) -> Outcome {
     let unit = if call.spec.name == "EXPIRE" { 1000 } else { 1 };
-    let at_ms = call.from_arrival(call.integer(2)?, unit);
+    let at_ms = call.after_arrival(call.integer(2)?, unit);
     call.args[0] = Bytes::from_static(b"PEXPIREAT");
     call.args[2] = decimal(at_ms);
     let effect = call.spec.effect;
@@ -23,9 +23,9 @@ pub(crate) fn getex(context: &Context, mut call: Call) -> Outcome {
     let at_ms = if call.is(2, "PERSIST") {
         None
     } else if call.is(2, "EX") {
-        Some(call.from_arrival(call.integer(3)?, 1000))
+        Some(call.after_arrival(call.integer(3)?, 1000))
     } else if call.is(2, "PX") {
-        Some(call.from_arrival(call.integer(3)?, 1))
+        Some(call.after_arrival(call.integer(3)?, 1))
     } else if call.is(2, "EXAT") {
         Some(call.integer(3)?.saturating_mul(1000))
     } else if call.is(2, "PXAT") {

@@ -21,7 +21,7 @@ pub(crate) fn flushdb(_context: &Context, call: Call) -> Outcome {
 /// `DFLYCLUSTER FLUSHSLOTS start end ...`: the only trace of keys that a change of slots took away.
 pub(crate) fn dflycluster(_context: &Context, call: Call) -> Outcome {
     let bounds = call.args.get(2..).unwrap_or_default();
-    if !call.is(1, "FLUSHSLOTS") || bounds.is_empty() || bounds.len() % 2 != 0 {
+    if !call.is(1, "FLUSHSLOTS") || bounds.is_empty() || !bounds.len().is_multiple_of(2) {
         return Err(call.malformed());
     }
     let slot = |arg: &Bytes| integer(arg).and_then(|n| u16::try_from(n).ok()).filter(|n| *n < SLOTS);

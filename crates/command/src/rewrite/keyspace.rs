@@ -63,7 +63,7 @@ fn across(context: &Context, mut call: Call, operation: CrossOperation, to_db: u
             let command = context.command(&call.place, from.name, call.args, Effect::Moving);
             Ok(Treatment::Send(command.into()))
         }
-        (Some(from), Some(to)) => Ok(Treatment::CrossKey(CrossKey { operation, from, to })),
+        (Some(from), Some(to)) => Ok(Treatment::CrossKey(Box::new(CrossKey { operation, from, to }))),
         _ => Ok(Treatment::NotInSync { keys: vec![from, to], reason: Reason::DroppedDatabase }),
     }
 }
@@ -87,7 +87,7 @@ pub(crate) fn move_key(context: &Context, call: Call) -> Outcome {
             Ok(Treatment::Send(command.into()))
         }
         (Some(from), Some(to)) => {
-            Ok(Treatment::CrossKey(CrossKey { operation: CrossOperation::Move, from, to }))
+            Ok(Treatment::CrossKey(Box::new(CrossKey { operation: CrossOperation::Move, from, to })))
         }
         (None, None) => Ok(Treatment::Ignore(Ignored::DroppedDatabase)),
         (from_place, _) => {
@@ -107,7 +107,7 @@ pub(crate) fn restore(context: &Context, mut call: Call) -> Outcome {
     let expire_at_ms = match ttl {
         0 => None,
         ttl if absolute => Some(ttl),
-        ttl => Some(call.from_arrival(ttl, 1)),
+        ttl => Some(call.after_arrival(ttl, 1)),
     };
     let payload = call.arg(3)?.clone();
     let newer = version(&payload).is_some_and(|v| v > rdb::dump::VERSION);

@@ -105,8 +105,8 @@ impl Fields {
 
 fn absolute(call: &Call, word: &str, amount: i64) -> i64 {
     match word {
-        "EX" => call.from_arrival(amount, 1000),
-        "PX" => call.from_arrival(amount, 1),
+        "EX" => call.after_arrival(amount, 1000),
+        "PX" => call.after_arrival(amount, 1),
         "EXAT" => amount.saturating_mul(1000),
         _ => amount,
     }
@@ -145,7 +145,7 @@ fn plain_command(
 pub(crate) fn hsetex(context: &Context, call: Call) -> Outcome {
     let fields = Fields::parse(&call, 2, true)?;
     let pairs = call.args[fields.first..].to_vec();
-    if pairs.len() % 2 != 0 {
+    if !pairs.len().is_multiple_of(2) {
         return Err(call.malformed());
     }
     let names: Vec<Bytes> = pairs.iter().step_by(2).cloned().collect();
@@ -236,7 +236,7 @@ fn persist(context: &Context, call: &Call, fields: &Fields) -> Outcome {
 
 /// `FIELDEXPIRE key seconds member ...`: for fields of hashes and members of sets alike (v1.24 and later).
 pub(crate) fn fieldexpire(context: &Context, call: Call) -> Outcome {
-    let at_ms = call.from_arrival(call.integer(2)?, 1000);
+    let at_ms = call.after_arrival(call.integer(2)?, 1000);
     if call.args.len() < 4 {
         return Err(call.malformed());
     }

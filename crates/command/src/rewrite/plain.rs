@@ -49,7 +49,7 @@ pub(crate) fn split(context: &Context, mut call: Call) -> Outcome {
         return Ok(call.lacking(call.spec.missing));
     }
     let Keys::Every { first, step } = call.spec.keys else { return Err(call.malformed()) };
-    if call.args.len() <= first || (call.args.len() - first) % step != 0 {
+    if call.args.len() <= first || !(call.args.len() - first).is_multiple_of(step) {
         return Err(call.malformed());
     }
     let mut slots = Vec::with_capacity((call.args.len() - first) / step);

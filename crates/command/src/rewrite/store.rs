@@ -31,7 +31,7 @@ fn complete(call: &Call) -> bool {
         Keys::Store { .. } => call.spec.keys.positions(&call.args).count() == 2,
         Keys::Counted { count, .. } => {
             let listed = call.integer(count).ok().and_then(|n| usize::try_from(n).ok());
-            listed.is_some_and(|n| n > 0 && call.args.len() - count - 1 >= n)
+            listed.is_some_and(|n| n > 0 && call.args.len() - count > n)
         }
         // destination, source, and at least two arguments that select
         Keys::Two => call.args.len() >= 5,

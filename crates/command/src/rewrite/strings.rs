@@ -32,7 +32,7 @@ pub(crate) fn set(context: &Context, mut call: Call) -> Outcome {
             at += 2;
         } else if call.is(at, "EX") || call.is(at, "PX") {
             let unit = if call.is(at, "EX") { 1000 } else { 1 };
-            let at_ms = call.from_arrival(call.integer(at + 1)?, unit);
+            let at_ms = call.after_arrival(call.integer(at + 1)?, unit);
             options.extend([Bytes::from_static(b"PXAT"), decimal(at_ms)]);
             at += 2;
         } else if call.is(at, "KEEPTTL") || call.is(at, "NX") || call.is(at, "XX") {
@@ -57,7 +57,7 @@ pub(crate) fn setex(context: &Context, mut call: Call) -> Outcome {
         return Err(call.malformed());
     }
     let unit = if call.spec.name == "SETEX" { 1000 } else { 1 };
-    let at_ms = call.from_arrival(call.integer(2)?, unit);
+    let at_ms = call.after_arrival(call.integer(2)?, unit);
     let value = call.args.swap_remove(3);
     call.args.truncate(2);
     call.args[0] = Bytes::from_static(b"SET");

@@ -92,10 +92,16 @@ impl Disk {
         })?;
         sync_tree(&self.dir).map_err(DiskError::Io)
     }
+
+    /// Makes the store's files and its own name durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        sync_tree(&self.dir)?;
+        self.dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    }
 }
 
 /// fsync of every file below `dir`, then of the directories: a few files, most of them clean.
-pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
+fn sync_tree(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

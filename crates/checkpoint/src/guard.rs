@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::codec::{DecodeError, checksum};
 
@@ -15,16 +15,16 @@ const NEW: &str = "guard.new";
 
 /// The generation the guard file of `dir` names; `None`: there is no guard file.
 pub(crate) fn read(dir: &Path) -> io::Result<Option<Result<u64, DecodeError>>> {
-    match fs::read(dir.join(NAME)) {
+    match fs::read(file(dir)) {
         Ok(bytes) => Ok(Some(decode(&bytes))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether `dir` has a guard file.
-pub(crate) fn exists(dir: &Path) -> bool {
-    dir.join(NAME).exists()
+/// Path of the guard file of `dir`.
+pub(crate) fn file(dir: &Path) -> PathBuf {
+    dir.join(NAME)
 }
 
 /// Replaces the guard file durably: write, fsync, rename, fsync of the directory.
@@ -33,7 +33,7 @@ pub(crate) fn write(dir: &Path, generation: u64) -> io::Result<()> {
     let mut file = File::create(&new)?;
     file.write_all(&encode(generation))?;
     file.sync_all()?;
-    fs::rename(&new, dir.join(NAME))?;
+    fs::rename(&new, self::file(dir))?;
     File::open(dir)?.sync_all()
 }
 

@@ -1,6 +1,7 @@
 //! One owner per directory.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::Path;
 
 use crate::Error;
@@ -16,7 +17,7 @@ impl Lock {
     /// Takes the directory, creating it if it is missing.
     pub(crate) fn take(dir: &Path) -> Result<Lock, Error> {
         let not_writable = |source| Error::NotWritable { dir: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(not_writable)?;
+        create_durably(dir).map_err(not_writable)?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -31,4 +32,16 @@ impl Lock {
             }
         }
     }
+}
+
+/// Creates the directory and makes the names of all that were created durable in their parents.
+fn create_durably(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    fs::create_dir_all(dir)?;
+    for created in missing {
+        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }

@@ -27,7 +27,7 @@ pub struct Inspection {
 /// # Errors
 /// As [`Store::open`].
 pub fn inspect(dir: &Path, limit: usize) -> Result<Option<Inspection>, Error> {
-    if !has_checkpoint(dir) {
+    if !has_checkpoint(dir)? {
         return Ok(None);
     }
     let store = Store::open(dir)?;
@@ -44,7 +44,7 @@ pub fn inspect(dir: &Path, limit: usize) -> Result<Option<Inspection>, Error> {
 /// # Errors
 /// [`Error::InUse`], [`Error::NotWritable`], [`Error::Io`].
 pub fn reset(dir: &Path) -> Result<bool, Error> {
-    if !has_checkpoint(dir) {
+    if !has_checkpoint(dir)? {
         return Ok(false);
     }
     let _lock = Lock::take(dir)?;
@@ -57,6 +57,8 @@ pub fn reset(dir: &Path) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn has_checkpoint(dir: &Path) -> bool {
-    dir.join(disk::NAME).exists() || guard::exists(dir)
+/// A directory that may not be looked into is an error, not an absent checkpoint.
+fn has_checkpoint(dir: &Path) -> Result<bool, Error> {
+    let there = |path: &Path| path.try_exists().map_err(|e| Failures { dir }.io("looking for it", e));
+    Ok(there(&dir.join(disk::NAME))? || there(&guard::file(dir))?)
 }

@@ -69,6 +69,9 @@ impl Store {
             (Some(_), true) => Disk::open(dir),
         };
         let disk = disk.map_err(|e| fail.disk("opening the store", e))?;
+        if guard.is_none() {
+            disk.sync().map_err(|e| fail.io("creating the store", e))?;
+        }
         let head = match disk.get(HEAD).map_err(|e| fail.disk("reading the store", e))? {
             Some(bytes) => upgrade::head(&bytes).map_err(|e| fail.decode(e))?,
             None => Head::default(),

@@ -104,4 +104,7 @@ fn inspect_and_reset_create_nothing() {
     assert_eq!(inspect(&none, 1).unwrap(), None);
     assert!(!reset(&none).unwrap());
     assert!(!none.exists());
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    assert!(matches!(inspect(&file, 1), Err(Error::Io { .. })), "a file is not an absent checkpoint");
 }

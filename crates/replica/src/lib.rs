@@ -1,1 +1,45 @@
-//! replica
+//! The engine: one state machine that composes the other rooms.
+//!
+//! ```text
+//!                    +--------------------------- engine ---------------------------+
+//!  source  <=======> | attachment: phases, barrier, checkpoint                      |
+//!                    |   flow task 0: spool -> decoder -> translator -> router ==== | ==> target
+//!                    |   flow task 1: ...                                           |
+//!                    +--------------------------------------------------------------+
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`engine`] | attach, run, back off, attach again |
+//! | [`attachment`] | one attachment from SYNC to its end |
+//! | [`phase`] | where an attachment stands, and where it may go from there |
+//! | [`flow_task`] | one flow: snapshot and journal |
+//! | [`apply`] | a treatment becomes commands, counts and doubts |
+//! | [`global`] | FLUSHALL, FLUSHDB, FLUSHSLOTS: once, for all flows |
+//! | [`removal`] | after a repeated full sync: keys the source lacks |
+//! | [`ledger`] | the checkpoint, written one change at a time |
+//! | [`source`] | questions to the source beside the replication |
+//! | [`startup`] | is this our target, may we write to it |
+//! | [`status`] | what the program says about itself |
+//! | [`settings`] | the configuration as the engine needs it |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod apply;
+pub mod attachment;
+pub mod engine;
+pub mod error;
+pub mod flow_task;
+pub mod global;
+pub mod ledger;
+pub mod phase;
+pub mod removal;
+pub mod settings;
+pub mod source;
+pub mod startup;
+pub mod status;
+
+pub use engine::{Finished, Goal, Replica, Stop};
+pub use error::{Error, Exit};
+pub use settings::Settings;
+pub use status::{Report, Status};

@@ -142,13 +142,18 @@ impl FlowRouter {
         lanes + self.held.values().map(Held::bytes).sum::<usize>()
     }
 
-    /// Takes a command over, after waiting for room. It goes to the socket with the next full chunk or
-    /// [`FlowRouter::flush`].
-    pub async fn send(&mut self, command: TargetCommand, origin: Origin) {
+    /// Waits until there is room for another command. Cancel-safe.
+    pub async fn room(&mut self) {
         while !self.has_room() {
             self.flush();
             self.next_event().await;
         }
+    }
+
+    /// Takes a command over. It goes to the socket with the next full chunk or [`FlowRouter::flush`].
+    ///
+    /// It does not wait, so that the pieces of a record are taken over all or none: [`FlowRouter::room`] comes before.
+    pub fn send(&mut self, command: TargetCommand, origin: Origin) {
         self.tracker.add(origin);
         self.put(command, origin);
     }
@@ -178,6 +183,13 @@ impl FlowRouter {
             () = until(retry_at) => self.retry_due(),
         }
         self.flush();
+    }
+
+    /// Deals with what has happened already, without waiting.
+    pub fn poll(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.handle(event);
+        }
     }
 
     /// The commands that failed since the last call. Their records stay open until they are handed back to

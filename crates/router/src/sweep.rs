@@ -139,3 +139,47 @@ pub async fn remove_matching(
         }
     }
 }
+
+/// How many keys there are, on every master and in every database.
+///
+/// # Errors
+/// The connection's, or the server refuses to tell.
+pub async fn count(side: &mut Side) -> Result<u64, Error> {
+    let mut keys = 0;
+    for node in side.target().masters() {
+        keys += keyspace(side, node).await?.into_iter().map(|(_, count)| count).sum::<u64>();
+    }
+    Ok(keys)
+}
+
+/// The databases of a standalone target that hold keys.
+///
+/// # Errors
+/// As [`count`].
+pub async fn used_databases(side: &mut Side) -> Result<Vec<u32>, Error> {
+    let mut databases = Vec::new();
+    for node in side.target().masters() {
+        databases.extend(keyspace(side, node).await?.into_iter().map(|(db, _)| db));
+    }
+    databases.sort_unstable();
+    databases.dedup();
+    Ok(databases)
+}
+
+/// `INFO keyspace` of one node: databases and their number of keys.
+async fn keyspace(side: &mut Side, node: NodeId) -> Result<Vec<(u32, u64)>, Error> {
+    let addr = side.target().address(node);
+    match side.call_node(node, 0, &["INFO", "KEYSPACE"]).await? {
+        Reply::Error(line) => {
+            Err(Error::Refused { addr, command: "INFO".into(), message: resp::printable(&line) })
+        }
+        reply => {
+            let text = reply.as_str().ok_or(Error::Unexpected { addr, command: "INFO".into() })?;
+            let line = |line: &str| {
+                let (db, rest) = line.strip_prefix("db")?.split_once(":keys=")?;
+                Some((db.parse().ok()?, rest.split(',').next()?.parse().ok()?))
+            };
+            Ok(text.lines().filter_map(line).collect())
+        }
+    }
+}

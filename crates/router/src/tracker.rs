@@ -98,6 +98,11 @@ impl Tracker {
         self.snapshot == 0 && self.open.is_empty()
     }
 
+    /// Whether no command without an LSN ([`Origin::Snapshot`]) is open.
+    pub fn is_snapshot_settled(&self) -> bool {
+        self.snapshot == 0
+    }
+
     fn index(&self, lsn: u64) -> usize {
         // A piece is settled once, and its record stays until then: the difference is the position in `open`.
         (lsn - self.applied) as usize

@@ -80,12 +80,6 @@ impl Sender {
             self.shared.writable.notified().await;
         }
     }
-
-    /// Changes the limit (bytes); a waiting [`Sender::push`] looks again.
-    pub fn set_limit(&self, limit: usize) {
-        self.shared.lock().limit = limit;
-        self.shared.writable.notify_one();
-    }
 }
 
 impl Drop for Sender {
@@ -132,7 +126,7 @@ impl Receiver {
         self.shared.lock().bytes
     }
 
-    /// A handle that tells how full the queue is, for a status page.
+    /// A handle that tells how full the queue is, and how full it may become.
     pub fn gauge(&self) -> Gauge {
         Gauge { shared: self.shared.clone() }
     }
@@ -149,7 +143,7 @@ impl Drop for Receiver {
     }
 }
 
-/// Reads the fill level of a queue from elsewhere.
+/// Looks at a queue from elsewhere, without keeping it open.
 #[derive(Debug, Clone)]
 pub struct Gauge {
     shared: Arc<Shared>,
@@ -159,6 +153,12 @@ impl Gauge {
     /// Bytes that wait in the queue.
     pub fn bytes(&self) -> usize {
         self.shared.lock().bytes
+    }
+
+    /// Changes the limit (bytes); a waiting [`Sender::push`] looks again.
+    pub fn set_limit(&self, limit: usize) {
+        self.shared.lock().limit = limit;
+        self.shared.writable.notify_one();
     }
 }
 
@@ -209,11 +209,9 @@ mod tests {
     async fn raising_the_limit_lets_a_waiting_sender_go_on() {
         let (tx, mut rx) = channel(1);
         tx.push(Bytes::from_static(b"x")).await.unwrap();
-        let tx = std::sync::Arc::new(tx);
-        let other = tx.clone();
-        let second = tokio_test_task(async move { other.push(Bytes::from_static(b"y")).await });
+        let second = tokio_test_task(async move { tx.push(Bytes::from_static(b"y")).await });
         tokio::task::yield_now().await;
-        tx.set_limit(8);
+        rx.gauge().set_limit(8);
         second.await.unwrap().unwrap();
         assert_eq!((rx.try_pop().unwrap(), rx.try_pop().unwrap()), ("x".into(), "y".into()));
         assert_eq!(rx.try_pop(), None);

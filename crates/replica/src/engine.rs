@@ -1,0 +1,356 @@
+//! Attach, run, back off, attach again.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use checkpoint::{Phase as Stored, State};
+use command::Mapping;
+use config::ExistingData;
+use flow::{Answer, AttachError, Attachment, Resume};
+use resp::Class;
+use router::Target;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::attachment::{self, Context, Outcome};
+use crate::error::Error;
+use crate::flow_task::Shared;
+use crate::ledger::Ledger;
+use crate::phase::Phase;
+use crate::settings::Settings;
+use crate::source::{SourceSide, Unanswered};
+use crate::startup;
+use crate::status::{SHOWN_NOT_IN_SYNC, Status};
+
+/// How long an unreachable or loading server is waited for before the first attachment.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of unanswered commands over all flows.
+const WINDOW: usize = 32 << 20;
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What is to be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Follow the source until told to stop.
+    Replicate,
+    /// The snapshot only.
+    Migrate,
+}
+
+/// How a run ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// It was told to stop; the checkpoint is exact.
+    Stopped,
+    /// The snapshot is on the target.
+    Migrated,
+}
+
+/// The end that tells a run to stop: send `true`.
+pub type Stop = watch::Receiver<bool>;
+
+/// One replication, from its configuration to its end.
+#[derive(Debug)]
+pub struct Replica {
+    settings: Settings,
+    goal: Goal,
+    status: Arc<Status>,
+    stop: Stop,
+}
+
+impl Replica {
+    /// A replication that has not begun. `status` is written throughout.
+    pub fn new(settings: Settings, goal: Goal, status: Arc<Status>, stop: Stop) -> Self {
+        Replica { settings, goal, status, stop }
+    }
+
+    /// Runs until it is told to stop, the goal is reached, or the operator has to act.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::exit`] tells the exit code.
+    pub async fn run(mut self) -> Result<Finished, Error> {
+        let result = self.run_to_the_end().await;
+        self.status.enter(Phase::Stopped, result.as_ref().err().map(ToString::to_string).unwrap_or_default());
+        self.status.log_lacking();
+        result
+    }
+
+    async fn run_to_the_end(&mut self) -> Result<Finished, Error> {
+        let ledger = Ledger::open(&self.settings.checkpoint_dir).await?;
+        let (count, first) = ledger.not_in_sync(SHOWN_NOT_IN_SYNC).await?;
+        self.status.set_not_in_sync(count, first);
+        let Some(target) = self.target().await? else { return Ok(Finished::Stopped) };
+        startup::check_identity(&self.settings, ledger.state().await.as_ref(), &target)?;
+        let mapping = self.settings.mapping(target.is_cluster())?;
+        let mut attempts = Attempts::default();
+        let mut start_over: Option<String> = None;
+        loop {
+            let detail = attempts.last.clone().unwrap_or_default();
+            self.status.enter(Phase::Connecting, detail);
+            let resume = match &start_over {
+                Some(_) => None,
+                None => ledger.state().await.and_then(resume),
+            };
+            let (source, attachment) = match self.attach(resume.as_ref()).await {
+                Ok(attached) => attached,
+                Err(error) => {
+                    attempts.failed(error)?;
+                    if self.pause(attempts.pause()).await {
+                        return Ok(Finished::Stopped);
+                    }
+                    continue;
+                }
+            };
+            attempts.attached = true;
+            let began = Instant::now();
+            let shared = self.shared(&attachment, &target, &mapping, &ledger);
+            let prepared = self.prepare(&attachment, &shared, source, start_over.take()).await;
+            if let Err(error) = prepared {
+                attachment.close(Vec::new()).await;
+                return Err(error);
+            }
+            let context = Context {
+                shared,
+                settings: &self.settings,
+                connect: self.settings.sources[source].connect.clone(),
+                goal: self.goal,
+                resume: resume.map(|resume| resume.lsns),
+            };
+            match attachment::run(attachment, &context, self.stop.clone()).await {
+                Outcome::Stopped => return Ok(Finished::Stopped),
+                Outcome::Migrated => return Ok(Finished::Migrated),
+                Outcome::Fatal(error) => return Err(error),
+                Outcome::LinkLost(reason) => attempts.lost(reason, began),
+                Outcome::StartOver(reason) => {
+                    warn!(reason, "full sync starts over");
+                    attempts.lost(reason.clone(), began);
+                    start_over = Some(reason);
+                }
+            }
+            if self.pause(attempts.pause()).await {
+                return Ok(Finished::Stopped);
+            }
+        }
+    }
+
+    /// The target, waited for up to a minute. `None`: told to stop meanwhile.
+    async fn target(&mut self) -> Result<Option<Arc<Target>>, Error> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(200);
+        loop {
+            let error = match Target::connect(&self.settings.target).await {
+                Ok(target) => return Ok(Some(target)),
+                Err(error) if error.class() != Class::Retry => return Err(error.into()),
+                Err(error) => error,
+            };
+            if began.elapsed() + pause > PATIENCE {
+                return Err(Error::TargetAway { seconds: PATIENCE.as_secs(), last: error.to_string() });
+            }
+            warn!(%error, "target not usable yet");
+            if self.pause(pause).await {
+                return Ok(None);
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Attaches to the first source that is a master.
+    async fn attach(&self, resume: Option<&Resume>) -> Result<(usize, Attachment), AttachError> {
+        self.status.enter(Phase::Attaching, "");
+        let mut last = None;
+        for (index, source) in self.settings.sources.iter().enumerate() {
+            match flow::attach(source, resume).await {
+                Ok(attachment) => return Ok((index, attachment)),
+                Err(error) => {
+                    // Of several errors the one that the operator can do something about is told.
+                    let keep = matches!(&last, Some(l) if AttachError::class(l) != Class::Retry);
+                    if !keep {
+                        last = Some(error);
+                    }
+                }
+            }
+        }
+        self.status.enter(Phase::Connecting, last.as_ref().map(ToString::to_string).unwrap_or_default());
+        Err(last.expect("the configuration names at least one source"))
+    }
+
+    fn shared(
+        &self,
+        attachment: &Attachment,
+        target: &Arc<Target>,
+        mapping: &Mapping,
+        ledger: &Ledger,
+    ) -> Arc<Shared> {
+        let flows = attachment.flows.len().max(1);
+        Arc::new(Shared {
+            target: target.clone(),
+            mapping: mapping.clone(),
+            ledger: ledger.clone(),
+            status: self.status.clone(),
+            window: (WINDOW / flows).clamp(256 << 10, 4 << 20),
+        })
+    }
+
+    /// What has to be known and stored before the first byte is asked for.
+    async fn prepare(
+        &self,
+        attachment: &Attachment,
+        shared: &Shared,
+        source: usize,
+        start_over: Option<String>,
+    ) -> Result<(), Error> {
+        let greeting = &attachment.greeting;
+        let release = greeting.release.map(|r| r.to_string()).unwrap_or_else(|| "unknown".into());
+        let reason = match &attachment.answer {
+            Answer::Full(reason) => Some(start_over.unwrap_or_else(|| reason.to_string())),
+            Answer::Partial => None,
+        };
+        self.status.attached(&greeting.replid, &release, attachment.flows.len(), reason.as_deref());
+        let Some(reason) = reason else {
+            info!(replid = greeting.replid, flows = attachment.flows.len(), "partial sync");
+            return Ok(());
+        };
+        let stored = shared.ledger.state().await;
+        let known = stored.as_ref().is_some_and(|state| state.phase != Stored::None);
+        info!(
+            reason,
+            replid = greeting.replid,
+            flows = attachment.flows.len(),
+            repeated = known,
+            "full sync"
+        );
+        self.note_databases(shared, source).await?;
+        startup::first_contact(&self.settings, &shared.ledger, &shared.target, &shared.mapping).await?;
+        let merge = self.settings.on_existing_data == ExistingData::Merge;
+        if known && merge {
+            warn!("keys that the source lacks stay on the target (on_existing_data: merge)");
+        }
+        // It names the target before the first write goes out: what a crash leaves behind is known as ours.
+        let state = State {
+            phase: Stored::FullSync,
+            replication_id: greeting.replid.clone(),
+            applied: Vec::new(),
+            reserved: Vec::new(),
+            reconcile: known && !merge,
+            target: startup::identity(&shared.target),
+            updated_at_ms: 0,
+        };
+        shared.ledger.full_sync_begins(state).await?;
+        self.status.set_not_in_sync(0, Vec::new());
+        Ok(())
+    }
+
+    /// Which databases the source has, for names that would collide. A user who may not ask finds out when a record
+    /// selects one.
+    async fn note_databases(&self, shared: &Shared, source: usize) -> Result<(), Error> {
+        let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
+        match side.databases().await {
+            Ok(databases) => {
+                for db in databases {
+                    shared.mapping.note_database(db).map_err(Error::Collision)?;
+                }
+            }
+            Err(Unanswered::Refused(message)) => {
+                info!(message, "the source does not tell its databases; they are noted as they appear");
+            }
+            Err(error) => warn!(%error, "the source's databases are not known yet"),
+        }
+        Ok(())
+    }
+
+    /// Waits; true when it is told to stop meanwhile.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            _ = self.stop.wait_for(|stop| *stop) => true,
+            () = tokio::time::sleep(pause) => false,
+        }
+    }
+}
+
+/// The stored position, if it can be resumed from.
+fn resume(state: State) -> Option<Resume> {
+    let usable = state.phase == Stored::Stable && !state.applied.is_empty();
+    usable.then_some(Resume { replid: state.replication_id, lsns: state.applied })
+}
+
+/// Attempts to attach since the last success.
+#[derive(Debug)]
+struct Attempts {
+    began: Instant,
+    failures: u32,
+    attached: bool,
+    last: Option<String>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Attempts { began: Instant::now(), failures: 0, attached: false, last: None }
+    }
+}
+
+impl Attempts {
+    /// An attempt failed. Before the first attachment the operator hears of it; afterwards it is tried for ever.
+    fn failed(&mut self, error: AttachError) -> Result<(), Error> {
+        if !self.attached {
+            if error.class() != Class::Retry {
+                return Err(error.into());
+            }
+            if self.began.elapsed() > PATIENCE {
+                return Err(Error::SourceAway { seconds: PATIENCE.as_secs(), last: error.to_string() });
+            }
+        }
+        let error = error.to_string();
+        if self.last.as_ref() != Some(&error) {
+            warn!(error, "source not attached");
+        }
+        self.last = Some(error);
+        self.failures += 1;
+        Ok(())
+    }
+
+    /// An attachment ended. One that lived for a while counts as a success.
+    fn lost(&mut self, reason: String, began: Instant) {
+        self.failures = if began.elapsed() > LONGEST_PAUSE { 0 } else { self.failures + 1 };
+        self.last = Some(reason);
+    }
+
+    /// How long to wait: twice as long each time, with a random part so that many replicas do not come back together.
+    fn pause(&self) -> Duration {
+        let base = Duration::from_millis(100 << self.failures.min(7)).min(LONGEST_PAUSE);
+        let random = RandomState::new().hash_one(self.failures) % 256;
+        base / 2 + base.mul_f64(random as f64 / 512.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        let mut attempts = Attempts::default();
+        assert!(attempts.pause() <= Duration::from_millis(100));
+        attempts.failures = 50;
+        let pause = attempts.pause();
+        assert!(pause >= LONGEST_PAUSE / 2 && pause <= LONGEST_PAUSE, "{pause:?}");
+    }
+
+    #[test]
+    fn only_a_finished_full_sync_can_be_resumed_from() {
+        let target = checkpoint::TargetIdentity::Cluster { node_ids: vec!["a".into()] };
+        let mut state = State {
+            phase: Stored::FullSync,
+            replication_id: "r".into(),
+            applied: vec![1, 2],
+            reserved: vec![1, 2],
+            reconcile: false,
+            target,
+            updated_at_ms: 0,
+        };
+        assert_eq!(resume(state.clone()), None);
+        state.phase = Stored::Stable;
+        assert_eq!(resume(state).unwrap().lsns, [1, 2]);
+    }
+}

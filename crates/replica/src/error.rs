@@ -1,0 +1,97 @@
+//! Why the replication ends.
+
+use command::Collision;
+use resp::Class;
+
+/// What the program's exit code becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 1: failed at run time; the operator has to act.
+    Failed,
+    /// 64: the configuration, or the kind of server it names, is wrong.
+    Usage,
+    /// 75: may succeed later.
+    Temporary,
+}
+
+/// What ends the replication. The text is one line: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The checkpoint cannot be used.
+    #[error("checkpoint: {0}")]
+    Checkpoint(#[from] checkpoint::Error),
+    /// The source cannot be attached to.
+    #[error("source: {0}")]
+    Source(#[from] flow::AttachError),
+    /// The source could not be reached, or was loading, for a minute.
+    #[error("source: gave up after {seconds} s: {last}")]
+    SourceAway {
+        /// How long was tried.
+        seconds: u64,
+        /// The last error.
+        last: String,
+    },
+    /// The target cannot be used.
+    #[error(transparent)]
+    Target(#[from] router::Error),
+    /// The target could not be reached for a minute.
+    #[error("gave up after {seconds} s: {last}")]
+    TargetAway {
+        /// How long was tried.
+        seconds: u64,
+        /// The last error.
+        last: String,
+    },
+    /// The checkpoint belongs to another target.
+    #[error(
+        "checkpoint {dir}: it belongs to another target ({stored}), not to {found}; name the right target, or another checkpoint.dir"
+    )]
+    OtherTarget {
+        /// The checkpoint's directory.
+        dir: String,
+        /// The target it names.
+        stored: String,
+        /// The target that was found.
+        found: String,
+    },
+    /// The target holds data, and nothing says that it is ours.
+    #[error(
+        "target {addr} holds {keys} keys that this checkpoint knows nothing of; empty it, or set target.on_existing_data to merge or flush"
+    )]
+    ForeignData {
+        /// Which target.
+        addr: String,
+        /// Keys in it.
+        keys: u64,
+    },
+    /// Databases cannot be mapped as configured.
+    #[error("mapping.databases: {0}")]
+    Mapping(String),
+    /// Two source keys would take the same name on the target.
+    #[error("{0}; choose other prefixes with mapping.databases")]
+    Collision(Box<Collision>),
+    /// TLS settings that cannot be used.
+    #[error("{0}")]
+    Tls(resp::Error),
+}
+
+impl Error {
+    /// The exit code that fits.
+    pub fn exit(&self) -> Exit {
+        let of_class = |class| match class {
+            Class::Retry => Exit::Temporary,
+            Class::AskOperator | Class::Bug => Exit::Failed,
+            Class::Mismatch => Exit::Usage,
+        };
+        match self {
+            Error::Source(error) => of_class(error.class()),
+            Error::Target(error) => of_class(error.class()),
+            Error::SourceAway { .. } | Error::TargetAway { .. } => Exit::Temporary,
+            Error::Mapping(_) | Error::Tls(_) => Exit::Usage,
+            Error::Checkpoint(_)
+            | Error::OtherTarget { .. }
+            | Error::ForeignData { .. }
+            | Error::Collision(_) => Exit::Failed,
+        }
+    }
+}

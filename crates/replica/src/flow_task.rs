@@ -1,0 +1,504 @@
+//! One flow: decodes what the spool holds and hands it to the target, snapshot first, then the journal.
+//!
+//! A flow task takes input only while there is room for its commands. It ends when its input ends and everything before
+//! is settled, when it is told to stop, or when something is wrong that it cannot mend.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::Bytes;
+use command::{Global, Mapping, SourceKey, Translator};
+use flow::EofToken;
+use journal::{Entry, LsnCounter};
+use router::side::Side;
+use router::{FlowRouter, Target};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{oneshot, watch};
+
+use crate::apply::{Doubt, Position};
+use crate::error::Error;
+use crate::ledger::{Ledger, now_ms};
+use crate::status::{FlowStatus, Status};
+
+/// How long a flow that was told to stop waits for the acknowledgement of what is on its way.
+const STOP_GRACE: Duration = Duration::from_secs(6);
+
+/// What all flows of an attachment share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The servers.
+    pub target: Arc<Target>,
+    /// Names of keys on the target.
+    pub mapping: Mapping,
+    /// The checkpoint.
+    pub ledger: Ledger,
+    /// What the program says about itself.
+    pub status: Arc<Status>,
+    /// Bytes of unanswered commands per flow.
+    pub window: usize,
+}
+
+/// Why a flow ended.
+#[derive(Debug)]
+pub enum End {
+    /// The source closed the link; all that came is settled.
+    Input,
+    /// It was told to stop.
+    Stopped,
+    /// The full sync has to start over, or a resume is not possible: the reason.
+    StartOver(String),
+    /// The run cannot go on.
+    Fatal(Error),
+}
+
+/// What a flow tells its attachment.
+#[derive(Debug)]
+pub enum Notice {
+    /// FULLSYNC_END was read, and everything before it is settled.
+    Cut {
+        /// The flow.
+        flow: usize,
+    },
+    /// The snapshot stream is complete and settled; the journal begins at `next`.
+    Ready {
+        /// The flow.
+        flow: usize,
+        /// The next LSN.
+        next: u64,
+    },
+    /// A global command stands next; everything before it is settled.
+    Global {
+        /// The flow.
+        flow: usize,
+        /// Its LSN in this flow.
+        lsn: u64,
+        /// Pairs the copies.
+        txid: u64,
+        /// The command.
+        global: Global,
+    },
+    /// The flow has ended.
+    Ended {
+        /// The flow.
+        flow: usize,
+        /// Why.
+        end: End,
+    },
+}
+
+/// What an attachment tells a flow.
+#[derive(Debug)]
+pub enum Order {
+    /// Every flow is ready: apply the journal.
+    Go,
+    /// The global command was executed and is stored.
+    GlobalDone,
+    /// Take note of records that touch these keys from now on.
+    Watch {
+        /// Keys that the source lacks, as far as is known.
+        keys: Arc<HashSet<SourceKey>>,
+        /// Answered when the order is in force.
+        done: oneshot::Sender<()>,
+    },
+    /// Tell which watched keys were touched, once all records below `at` were dispatched.
+    Touched {
+        /// An LSN of this flow.
+        at: u64,
+        /// The keys.
+        reply: oneshot::Sender<HashSet<SourceKey>>,
+    },
+    /// Remove these watched keys from the target, except those touched meanwhile, and watch no longer.
+    Remove {
+        /// The keys.
+        keys: Vec<SourceKey>,
+        /// Answered with their number when the target has acknowledged it.
+        done: oneshot::Sender<u64>,
+    },
+}
+
+/// How a flow begins.
+#[derive(Debug)]
+pub enum Start {
+    /// With a snapshot stream, whole or only of missed records.
+    Snapshot {
+        /// Stands at its end.
+        token: EofToken,
+    },
+    /// With the journal at this LSN.
+    Journal {
+        /// The LSN asked for.
+        next: u64,
+    },
+}
+
+/// The ends of a flow's channels that the task holds.
+#[derive(Debug)]
+pub struct Channels {
+    /// What the socket delivered.
+    pub input: spool::Receiver,
+    /// To the attachment.
+    pub notices: UnboundedSender<Notice>,
+    /// From the attachment.
+    pub orders: UnboundedReceiver<Order>,
+    /// Becomes true when the flow shall stop.
+    pub stop: watch::Receiver<bool>,
+    /// The applied LSN, for ACKs and the checkpoint.
+    pub applied: watch::Sender<u64>,
+    /// The LSN behind the newest PING.
+    pub ping: watch::Sender<u64>,
+}
+
+/// One flow at work.
+#[derive(Debug)]
+pub struct FlowTask {
+    pub(crate) flow: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) channels: Channels,
+    pub(crate) router: FlowRouter,
+    pub(crate) translator: Translator,
+    pub(crate) side: Side,
+    pub(crate) status: Arc<FlowStatus>,
+    pub(crate) doubts: Vec<Doubt>,
+    pub(crate) now_ms: u64,
+    /// Databases of the target that are known to exist.
+    pub(crate) databases: HashSet<u32>,
+    /// Databases of the source that the mapping has been told of.
+    pub(crate) noted: HashSet<u32>,
+    next: u64,
+    watched: Arc<HashSet<SourceKey>>,
+    touched: HashSet<SourceKey>,
+    asked: Vec<(u64, oneshot::Sender<HashSet<SourceKey>>)>,
+    removing: Vec<(u64, oneshot::Sender<u64>)>,
+}
+
+impl FlowTask {
+    /// A flow that has not begun.
+    pub fn new(flow: usize, shared: Arc<Shared>, status: Arc<FlowStatus>, channels: Channels) -> Self {
+        let router = FlowRouter::new(shared.target.clone(), flow, shared.window);
+        let dialect = Arc::new(shared.target.dialect().clone());
+        FlowTask {
+            flow,
+            router,
+            translator: Translator::new(shared.mapping.clone(), dialect),
+            side: Side::new(shared.target.clone()),
+            shared,
+            channels,
+            status,
+            doubts: Vec::new(),
+            now_ms: now_ms(),
+            databases: HashSet::from([0]),
+            noted: HashSet::new(),
+            next: 0,
+            watched: Arc::default(),
+            touched: HashSet::new(),
+            asked: Vec::new(),
+            removing: Vec::new(),
+        }
+    }
+
+    /// Runs until the end, which is told as the last notice.
+    pub async fn run(mut self, start: Start) {
+        let end = match self.stream(start).await {
+            Err(End::Stopped) => {
+                // Whatever was handed to the target is waited for, so that the checkpoint is exact.
+                let _ = tokio::time::timeout(STOP_GRACE, self.settle_all()).await;
+                End::Stopped
+            }
+            Err(end) => end,
+            Ok(never) => match never {},
+        };
+        self.publish();
+        // Without a listener nobody waits for this flow either.
+        let _ = self.channels.notices.send(Notice::Ended { flow: self.flow, end });
+    }
+
+    async fn stream(&mut self, start: Start) -> Result<std::convert::Infallible, End> {
+        let (next, rest) = match start {
+            Start::Snapshot { token } => self.snapshot(token).await?,
+            Start::Journal { next } => (next, Bytes::new()),
+        };
+        self.next = next;
+        self.router.tracker().restart_at(next);
+        self.publish();
+        self.notify(Notice::Ready { flow: self.flow, next });
+        loop {
+            match self.order().await? {
+                Order::Go => break,
+                other => self.obey(other),
+            }
+        }
+        self.journal(next, rest).await
+    }
+
+    async fn snapshot(&mut self, token: EofToken) -> Result<(u64, Bytes), End> {
+        let mut decoder = rdb::Decoder::new(rdb::Limits::default());
+        let mut offset = None;
+        loop {
+            self.now_ms = now_ms();
+            while let Some(item) = decoder.next().map_err(|e| End::StartOver(format!("snapshot: {e}")))? {
+                match item {
+                    rdb::Item::FullSyncEnd => {
+                        self.settle_all_unless_stopped().await?;
+                        self.status.cut.store(true, Relaxed);
+                        self.notify(Notice::Cut { flow: self.flow });
+                    }
+                    rdb::Item::JournalOffset(next) => offset = Some(next),
+                    rdb::Item::Eof { token: found } => {
+                        if found != token.0 {
+                            return Err(End::StartOver("the snapshot does not end with its token".into()));
+                        }
+                        // Masters before 1.4 send no JOURNAL_OFFSET: their LSNs cannot be resumed from.
+                        let next = offset.unwrap_or(1);
+                        self.settle_all_unless_stopped().await?;
+                        return Ok((next, decoder.into_rest()));
+                    }
+                    item => self.snapshot_item(item).await?,
+                }
+            }
+            let chunk = self.next_chunk().await?;
+            decoder.feed(chunk);
+        }
+    }
+
+    async fn journal(&mut self, next: u64, rest: Bytes) -> Result<std::convert::Infallible, End> {
+        let mut decoder = journal::Decoder::new(journal::Limits::default());
+        let mut counter = LsnCounter::new(next);
+        decoder.feed(rest);
+        loop {
+            self.now_ms = now_ms();
+            while let Some(entry) = decoder.next().map_err(|e| End::StartOver(format!("journal: {e}")))? {
+                let lsn = counter
+                    .observe(&entry)
+                    .map_err(|e| End::StartOver(format!("flow {}: {e}", self.flow)))?;
+                self.entry(entry, lsn).await?;
+                self.next = counter.next();
+            }
+            self.status.received.store(counter.next(), Relaxed);
+            self.answer_touched();
+            let chunk = self.next_chunk().await?;
+            decoder.feed(chunk);
+        }
+    }
+
+    async fn entry(&mut self, entry: Entry, lsn: Option<u64>) -> Result<(), End> {
+        match entry {
+            Entry::Record(record) => {
+                self.status.records.fetch_add(1, Relaxed);
+                if !self.watched.is_empty() {
+                    self.note_touched(&record);
+                }
+                self.note_database(record.db)?;
+                let txid = record.txid;
+                match self.translator.record(record, self.now_ms) {
+                    command::Treatment::Global(global) => {
+                        self.global(global, lsn.unwrap_or_default(), txid).await
+                    }
+                    treatment => self.apply(treatment, Position::Record).await,
+                }
+            }
+            Entry::Ping => {
+                self.pass_record();
+                self.channels.ping.send_replace(lsn.unwrap_or_default() + 1);
+                self.publish();
+                Ok(())
+            }
+            Entry::Exec { .. } => {
+                self.pass_record();
+                Ok(())
+            }
+            Entry::Lsn(_) | Entry::Fin => Ok(()),
+        }
+    }
+
+    /// A record without commands of its own.
+    pub(crate) fn pass_record(&mut self) {
+        let tracker = self.router.tracker();
+        let lsn = tracker.open_record();
+        tracker.close_record(lsn);
+    }
+
+    /// Stands at a global command until the attachment has executed it for all flows.
+    async fn global(&mut self, global: Global, lsn: u64, txid: u64) -> Result<(), End> {
+        self.settle_all_unless_stopped().await?;
+        self.publish();
+        self.notify(Notice::Global { flow: self.flow, lsn, txid, global });
+        loop {
+            match self.order().await? {
+                Order::GlobalDone => break,
+                other => self.obey(other),
+            }
+        }
+        self.pass_record();
+        self.publish();
+        Ok(())
+    }
+
+    /// Waits for the next order.
+    async fn order(&mut self) -> Result<Order, End> {
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.channels.stop) => Err(End::Stopped),
+            order = self.channels.orders.recv() => order.ok_or(End::Stopped),
+        }
+    }
+
+    /// The next bytes of the flow; meanwhile replies are dealt with and orders obeyed.
+    async fn next_chunk(&mut self) -> Result<Bytes, End> {
+        self.router.poll();
+        self.record_doubts().await?;
+        self.publish();
+        while let Ok(order) = self.channels.orders.try_recv() {
+            self.obey(order);
+        }
+        if let Some(chunk) = self.channels.input.try_pop() {
+            // Other flows run on the same threads.
+            tokio::task::yield_now().await;
+            if *self.channels.stop.borrow() {
+                return Err(End::Stopped);
+            }
+            return Ok(chunk);
+        }
+        self.router.flush();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::Stopped),
+                () = self.router.next_event() => {
+                    self.record_doubts().await?;
+                    self.publish();
+                    self.answer_removals();
+                }
+                Some(order) = self.channels.orders.recv() => {
+                    self.obey(order);
+                    self.router.flush();
+                }
+                chunk = self.channels.input.pop() => match chunk {
+                    Some(chunk) => return Ok(chunk),
+                    None => {
+                        self.settle_all_unless_stopped().await?;
+                        self.publish();
+                        return Err(End::Input);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Waits for room for another record's commands.
+    pub(crate) async fn room(&mut self) -> Result<(), End> {
+        if self.router.has_room() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.channels.stop) => Err(End::Stopped),
+            () = self.router.room() => Ok(()),
+        }
+    }
+
+    /// Waits until everything handed out is settled.
+    pub(crate) async fn settle_all_unless_stopped(&mut self) -> Result<(), End> {
+        let mut stop = self.channels.stop.clone();
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => Err(End::Stopped),
+            result = self.settle_all() => result,
+        }
+    }
+
+    async fn settle_all(&mut self) -> Result<(), End> {
+        self.router.flush();
+        loop {
+            self.record_doubts().await?;
+            if self.router.is_settled() {
+                return Ok(());
+            }
+            self.router.next_event().await;
+            self.publish();
+        }
+    }
+
+    pub(crate) fn publish(&mut self) {
+        let applied = self.router.applied();
+        self.status.applied.store(applied, Relaxed);
+        self.status.spooled.store(self.channels.input.bytes() as u64, Relaxed);
+        self.status.set_counters(self.router.counters());
+        self.channels.applied.send_if_modified(|value| std::mem::replace(value, applied) != applied);
+    }
+
+    fn notify(&self, notice: Notice) {
+        // An attachment that does not listen any more has told this flow to stop.
+        let _ = self.channels.notices.send(notice);
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Watch { keys, done } => {
+                self.watched = keys;
+                self.touched.clear();
+                // A removal that does not wait for the answer has ended.
+                let _ = done.send(());
+            }
+            Order::Touched { at, reply } => {
+                self.asked.push((at, reply));
+                self.answer_touched();
+            }
+            Order::Remove { keys, done } => {
+                let count = self.remove(keys);
+                self.watched = Arc::default();
+                self.touched.clear();
+                self.removing.push((count, done));
+                self.answer_removals();
+            }
+            // Only sent to a flow that waits for it.
+            Order::Go | Order::GlobalDone => {}
+        }
+    }
+
+    fn note_touched(&mut self, record: &journal::Record) {
+        if !matches!(record.args.first().map(|a| &a[..]), Some(b"FLUSHALL" | b"FLUSHDB" | b"DFLYCLUSTER")) {
+            for key in command::table::keys(&record.args) {
+                let key = SourceKey { db: record.db, key };
+                if self.watched.contains(&key) {
+                    self.touched.insert(key);
+                }
+            }
+        }
+    }
+
+    fn answer_touched(&mut self) {
+        let next = self.next;
+        let touched = &self.touched;
+        for (_, reply) in self.asked.extract_if(.., |(at, _)| *at <= next) {
+            // A removal that does not wait for the answer has ended.
+            let _ = reply.send(touched.clone());
+        }
+    }
+
+    fn answer_removals(&mut self) {
+        if !self.removing.is_empty() && self.router.tracker().is_snapshot_settled() {
+            for (count, done) in self.removing.drain(..) {
+                let _ = done.send(count);
+            }
+        }
+    }
+
+    fn remove(&mut self, keys: Vec<SourceKey>) -> u64 {
+        let mut count = 0;
+        for key in keys {
+            if self.touched.contains(&key) {
+                continue;
+            }
+            self.send_removal(&key);
+            count += 1;
+        }
+        count
+    }
+}
+
+/// Waits until the flow shall stop; an attachment that is gone means the same.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

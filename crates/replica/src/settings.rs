@@ -1,0 +1,132 @@
+//! The configuration as the engine needs it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use command::{Mapping, Rule};
+use config::mapping::Choice;
+use config::{Config, Databases, ExistingData, TargetType};
+use flow::SourceOptions;
+use resp::{ConnectOptions, Tls, TlsOptions};
+use router::{Expected, TargetOptions};
+
+use crate::error::Error;
+
+/// Announced to the source where the configuration names no port.
+const LISTENING_PORT: u16 = 6380;
+
+/// What the engine is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sources; the first one that is a master is used.
+    pub sources: Vec<SourceOptions>,
+    /// How the target is reached.
+    pub target: TargetOptions,
+    /// What a first full sync does with data it finds.
+    pub on_existing_data: ExistingData,
+    /// Directory of the checkpoint.
+    pub checkpoint_dir: PathBuf,
+    /// Longest time between two durable checkpoints.
+    pub checkpoint_interval: Duration,
+    /// Bytes held in memory while the target is slow, over all flows.
+    pub spool_memory: usize,
+    mapping: config::Mapping,
+}
+
+impl Settings {
+    /// Reads certificates and puts everything in place. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] for certificates that cannot be used.
+    pub fn new(config: &Config) -> Result<Settings, Error> {
+        let source_tls = tls(config.source.tls.as_ref())?;
+        let target_tls = tls(config.target.tls.as_ref())?;
+        let sources = config
+            .source
+            .addrs
+            .iter()
+            .map(|addr| {
+                let mut connect = ConnectOptions::new(addr.to_string());
+                connect.username = config.source.username.clone();
+                connect.password = config.source.password.clone();
+                connect.tls = source_tls.clone();
+                SourceOptions::new(
+                    connect,
+                    config.source.listening_port.unwrap_or(LISTENING_PORT),
+                    "df2redis",
+                )
+            })
+            .collect();
+        let seeds = config
+            .target
+            .addrs
+            .iter()
+            .map(|addr| {
+                let mut connect = ConnectOptions::new(addr.to_string());
+                connect.username = config.target.username.clone();
+                connect.password = config.target.password.clone();
+                connect.tls = target_tls.clone();
+                connect
+            })
+            .collect();
+        let expected = match config.target.kind {
+            TargetType::Cluster => Expected::Cluster,
+            TargetType::Standalone => Expected::Standalone,
+            TargetType::Auto => Expected::Either,
+        };
+        Ok(Settings {
+            sources,
+            target: TargetOptions { expected, seeds },
+            on_existing_data: config.target.on_existing_data,
+            checkpoint_dir: config.checkpoint.dir.clone(),
+            checkpoint_interval: config.checkpoint.interval,
+            spool_memory: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),
+            mapping: config.mapping.clone(),
+        })
+    }
+
+    /// The mapping of databases, now that the kind of target is known.
+    ///
+    /// # Errors
+    /// [`Error::Mapping`] where a cluster is asked to keep databases, or two databases would share their names.
+    pub fn mapping(&self, cluster: bool) -> Result<Mapping, Error> {
+        let databases = if cluster {
+            self.mapping.for_cluster().ok_or_else(|| {
+                Error::Mapping("a Redis Cluster has only database 0: `keep` needs a standalone target".into())
+            })?
+        } else {
+            self.mapping.for_standalone()
+        };
+        match databases {
+            Databases::Keep => Ok(Mapping::keep()),
+            Databases::Prefix => Ok(Mapping::prefixed()),
+            Databases::Map { named, keep_others } => {
+                let rules: BTreeMap<u32, Rule> = named
+                    .into_iter()
+                    .map(|(db, choice)| {
+                        let rule = match choice {
+                            Choice::Keep => Rule::Keep,
+                            Choice::Prefix(prefix) => Rule::Prefix(Bytes::from(prefix)),
+                            Choice::Drop => Rule::Drop,
+                        };
+                        (db, rule)
+                    })
+                    .collect();
+                Mapping::with_rules(rules, !keep_others).map_err(|e| Error::Mapping(e.to_string()))
+            }
+        }
+    }
+}
+
+fn tls(tls: Option<&config::Tls>) -> Result<Option<Tls>, Error> {
+    let Some(tls) = tls else { return Ok(None) };
+    let options = TlsOptions {
+        ca_file: tls.ca_file.clone(),
+        cert_file: tls.cert_file.clone(),
+        key_file: tls.key_file.clone(),
+        server_name: tls.server_name.clone(),
+    };
+    Tls::load(&options).map(Some).map_err(Error::Tls)
+}

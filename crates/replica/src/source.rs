@@ -1,0 +1,94 @@
+//! Questions to the source beside the replication: which databases it has, which keys exist, how far its journal is.
+
+use bytes::Bytes;
+use command::SourceKey;
+use resp::{ConnectOptions, Connection, Reply};
+
+/// A connection of an ordinary client. It is opened when it is needed and opened again after an error: an error line
+/// that echoes a key with a line break in it leaves a connection unusable.
+#[derive(Debug)]
+pub struct SourceSide {
+    options: ConnectOptions,
+    connection: Option<(Connection, u32)>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// The connection failed.
+    #[error(transparent)]
+    Connection(#[from] resp::Error),
+    /// The source refused; its own words.
+    #[error("{0}")]
+    Refused(String),
+    /// The reply has another shape than expected.
+    #[error("unexpected reply")]
+    Unexpected,
+}
+
+impl SourceSide {
+    /// No connection is made yet.
+    pub fn new(options: ConnectOptions) -> Self {
+        SourceSide { options, connection: None }
+    }
+
+    async fn connection(&mut self, db: u32) -> Result<&mut Connection, Unanswered> {
+        if !self.connection.as_ref().is_some_and(|(connection, _)| connection.is_usable()) {
+            self.connection = Some((Connection::open(&self.options).await?, 0));
+        }
+        let (connection, selected) = self.connection.as_mut().expect("made above");
+        if *selected != db {
+            let number = db.to_string();
+            answer(connection.call(&["SELECT", &number]).await?)?;
+            *selected = db;
+        }
+        Ok(connection)
+    }
+
+    /// The databases that hold keys (`INFO keyspace`).
+    pub async fn databases(&mut self) -> Result<Vec<u32>, Unanswered> {
+        let reply = answer(self.connection(0).await?.call(&["INFO", "KEYSPACE"]).await?)?;
+        let text = reply.as_str().ok_or(Unanswered::Unexpected)?;
+        Ok(text.lines().filter_map(|line| line.strip_prefix("db")?.split_once(':')?.0.parse().ok()).collect())
+    }
+
+    /// The next LSN of every flow (`DFLY REPLICAOFFSET`).
+    pub async fn offsets(&mut self) -> Result<Vec<u64>, Unanswered> {
+        let reply = answer(self.connection(0).await?.call(&["DFLY", "REPLICAOFFSET"]).await?)?;
+        let items = reply.as_array().ok_or(Unanswered::Unexpected)?;
+        items
+            .iter()
+            .map(|item| item.as_integer().and_then(|n| u64::try_from(n).ok()).ok_or(Unanswered::Unexpected))
+            .collect()
+    }
+
+    /// Which of these keys do not exist, in the order given.
+    pub async fn missing(&mut self, keys: &[SourceKey]) -> Result<Vec<SourceKey>, Unanswered> {
+        let mut missing = Vec::new();
+        let mut rest = keys;
+        while let Some(first) = rest.first() {
+            let db = first.db;
+            let length = rest.iter().take_while(|key| key.db == db).count();
+            let (batch, after) = rest.split_at(length);
+            rest = after;
+            let commands: Vec<Vec<Bytes>> =
+                batch.iter().map(|key| vec![Bytes::from_static(b"EXISTS"), key.key.clone()]).collect();
+            let replies = self.connection(db).await?.pipeline(&commands).await?;
+            for (key, reply) in batch.iter().zip(replies) {
+                match answer(reply)? {
+                    Reply::Integer(0) => missing.push(key.clone()),
+                    Reply::Integer(_) => {}
+                    _ => return Err(Unanswered::Unexpected),
+                }
+            }
+        }
+        Ok(missing)
+    }
+}
+
+fn answer(reply: Reply) -> Result<Reply, Unanswered> {
+    match reply {
+        Reply::Error(line) => Err(Unanswered::Refused(resp::printable(&line))),
+        reply => Ok(reply),
+    }
+}

@@ -1,0 +1,89 @@
+//! Before the first byte is written: is this the target the checkpoint knows, and may we write to it.
+
+use checkpoint::{Phase, State, TargetIdentity};
+use command::Mapping;
+use config::ExistingData;
+use router::side::Side;
+use router::{Identity, Target};
+use tracing::{info, warn};
+
+use crate::error::Error;
+use crate::global;
+use crate::ledger::Ledger;
+use crate::settings::Settings;
+
+/// The target's identity in the checkpoint's form.
+pub fn identity(target: &Target) -> TargetIdentity {
+    match target.identity() {
+        Identity::Standalone { address, run_id } => TargetIdentity::Standalone { address, run_id },
+        Identity::Cluster { node_ids } => TargetIdentity::Cluster { node_ids },
+    }
+}
+
+fn describe(identity: &TargetIdentity) -> String {
+    match identity {
+        TargetIdentity::Standalone { address, .. } => format!("the server {address}"),
+        TargetIdentity::Cluster { node_ids } => {
+            let first = node_ids.first().map(String::as_str).unwrap_or("none");
+            format!("the cluster of {} masters with node {first}", node_ids.len())
+        }
+    }
+}
+
+/// Compares the target with the one that the checkpoint names.
+///
+/// # Errors
+/// [`Error::OtherTarget`].
+pub fn check_identity(settings: &Settings, state: Option<&State>, target: &Target) -> Result<(), Error> {
+    let found = identity(target);
+    match state {
+        Some(state) if !state.target.same_target(&found) => Err(Error::OtherTarget {
+            dir: settings.checkpoint_dir.display().to_string(),
+            stored: describe(&state.target),
+            found: describe(&found),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Before a full sync that is the first one of this checkpoint: what to do with data that is there already. Returns
+/// whether there is any that stays.
+///
+/// # Errors
+/// [`Error::ForeignData`] unless the configuration says otherwise; the target's.
+pub async fn first_contact(
+    settings: &Settings,
+    ledger: &Ledger,
+    target: &std::sync::Arc<Target>,
+    mapping: &Mapping,
+) -> Result<bool, Error> {
+    // From here on the target is named: what a crash leaves behind is ours.
+    let known = matches!(ledger.state().await, Some(state) if state.phase != Phase::None);
+    if known {
+        return Ok(true);
+    }
+    let mut side = Side::new(target.clone());
+    let keys = router::sweep::count(&mut side).await?;
+    if keys == 0 {
+        return Ok(false);
+    }
+    match settings.on_existing_data {
+        ExistingData::Refuse => {
+            let addr = settings.target.seeds.iter().map(|s| s.addr.clone()).collect::<Vec<_>>().join(",");
+            Err(Error::ForeignData { addr, keys })
+        }
+        ExistingData::Merge => {
+            warn!(
+                keys,
+                "the target holds data; it is written over and otherwise left (on_existing_data: merge)"
+            );
+            Ok(true)
+        }
+        ExistingData::Flush => {
+            warn!(keys, "the target holds data; it is removed (on_existing_data: flush)");
+            global::execute(&mut side, mapping, &command::Global::FlushAll).await?;
+            info!("target emptied");
+            Ok(false)
+        }
+    }
+}

@@ -178,3 +178,31 @@ fn an_older_copy_of_the_store_is_refused() {
     copy(&older.dir.path().join("store"), &newer.path().join("store"));
     assert!(matches!(Store::open(newer.path()), Err(Error::Corrupted { .. })));
 }
+
+#[test]
+fn a_list_that_lost_an_entry_is_refused() {
+    let written = written();
+    let lose_one = |dir: &Path| {
+        let store = sled::open(dir.join("store")).unwrap();
+        let (key, _) = store.scan_prefix(b"n").next().unwrap().unwrap();
+        store.remove(key).unwrap();
+        store.flush().unwrap();
+    };
+    assert_eq!(open_damaged(&written, "an entry lost", lose_one), Outcome::Refused);
+}
+
+#[test]
+fn a_guard_one_write_behind_is_a_crash_and_two_behind_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let guard = dir.path().join("guard");
+    let mut guards = Vec::new();
+    for n in 0..4 {
+        Store::open(dir.path()).unwrap().write(&state(n)).unwrap();
+        guards.push(fs::read(&guard).unwrap());
+    }
+    fs::write(&guard, &guards[2]).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().state(), Some(state(3)));
+    assert_eq!(fs::read(&guard).unwrap(), guards[3], "the start brings the guard up to date");
+    fs::write(&guard, &guards[1]).unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(Error::Corrupted { .. })));
+}

@@ -1,4 +1,5 @@
-//! A master with a prepared snapshot and journal, for benchmarks.
+//! A master with a prepared snapshot and journal, for benchmarks: both are built before the first replica
+//! attaches, so that a measurement contains no time of the source.
 
 use crate::{Error, ReplayHandle};
 

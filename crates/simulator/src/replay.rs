@@ -1,4 +1,4 @@
-//! A master that sends what a real one sent.
+//! A master that sends what a real one sent: the recorded bytes, flow by flow, with pacing and cuts.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -129,7 +129,7 @@ pub async fn attach(options: &SourceOptions, resume: Option<&Resume>) -> Result<
             Ok(_) if partial == 0 => Answer::Full(FullReason::Gone),
             Ok(_) => {
                 // The attachment cannot be used; control first, so that the master ends it as a whole.
-                drop(control);
+                control.close(options.timeouts.close).await;
                 refused = Some(FullReason::Mixed { partial, flows: flows.len() });
                 continue;
             }

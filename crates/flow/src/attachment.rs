@@ -52,6 +52,8 @@ pub struct Timeouts {
     pub liveness: Duration,
     /// Pause between the last ACK and the close of the connections.
     pub teardown: Duration,
+    /// How long the master may take to notice that the control connection is closed before the flows are.
+    pub close: Duration,
 }
 
 impl Default for Timeouts {
@@ -62,6 +64,7 @@ impl Default for Timeouts {
             start_stable: Duration::from_secs(60),
             liveness: Duration::from_secs(10),
             teardown: Duration::from_secs(1),
+            close: Duration::from_millis(500),
         }
     }
 }
@@ -73,9 +76,10 @@ pub struct Attachment {
     pub greeting: Greeting,
     /// Snapshot or journal.
     pub answer: Answer,
+    // In front of the flows, so that it is dropped first.
+    pub(crate) control: Control,
     /// All flows in the order of their numbers, until [`Attachment::take_flows`].
     pub flows: Vec<FlowSocket>,
-    pub(crate) control: Control,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -128,7 +132,7 @@ impl Attachment {
     /// master write to freed memory (`dflycmd.cc` StopReplication).
     ///
     /// Keep the [`FlowReader`](crate::FlowReader)s until this returns, at best reading on. Takes at most
-    /// [`Timeouts::teardown`], plus what an ACK under way needs.
+    /// [`Timeouts::teardown`] and [`Timeouts::close`] together, plus what an ACK under way needs.
     pub async fn close(self, ackers: Vec<Acker>) {
         let Attachment { control, flows, timeouts, .. } = self;
         let mut stopping: JoinSet<(AckWriter, Option<Instant>)> = JoinSet::new();
@@ -139,7 +143,7 @@ impl Attachment {
         if let Some(last) = stopped.iter().filter_map(|(_, last)| *last).max() {
             tokio::time::sleep(timeouts.teardown.saturating_sub(last.elapsed())).await;
         }
-        drop(control);
+        control.close(timeouts.close).await;
         drop(stopped);
         drop(flows);
         debug!("attachment closed");

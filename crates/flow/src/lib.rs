@@ -5,7 +5,6 @@
 //! * [`Attachment`]: SYNC, STARTSTABLE and the teardown; it never touches the flows' bytes.
 //! * [`FlowSocket`]: one flow, split into [`FlowReader`] and [`AckWriter`].
 //! * [`Acker`]: sends REPLCONF ACK when it is due.
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod acker;
 mod attach;
@@ -20,6 +19,3 @@ pub use error::AttachError;
 pub use socket::{AckWriter, FlowReader, FlowSocket};
 
 pub use handshake::{EofToken, Greeting, Release, ResumeStyle};
-
-#[cfg(test)]
-mod tests;

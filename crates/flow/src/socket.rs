@@ -52,8 +52,8 @@ impl FlowReader {
         self.id
     }
 
-    /// Waits for bytes and appends what has arrived, up to the spare capacity of `buf` (64 KiB are made if there is
-    /// none). 0 is the end of the stream, which ends the attachment. Dropping the future loses nothing.
+    /// Waits for bytes and appends what has arrived, up to the spare capacity of `buf` (made 64 KiB where it is below
+    /// 4 KiB). 0 is the end of the stream, which ends the attachment. Dropping the future loses nothing.
     ///
     /// An idle flow is silent without end; a peer that is gone shows as an error after about 15 s.
     pub async fn read_chunk(&mut self, buf: &mut BytesMut) -> io::Result<usize> {

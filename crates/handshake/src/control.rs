@@ -124,6 +124,11 @@ impl Control {
         pong(self.connection.addr(), &reply)
     }
 
+    /// Closes the connection, and with it the attachment; waits, at most `limit`, until the master has noticed.
+    pub async fn close(self, limit: Duration) {
+        self.connection.shutdown(limit).await;
+    }
+
     async fn dfly(&mut self, command: &str, request: &'static str, limit: Duration) -> Result<(), Error> {
         let reply = self.connection.call_within(limit, &["DFLY", command, &self.greeting.sync_id]).await?;
         expect_ok(self.connection.addr(), request, &reply)

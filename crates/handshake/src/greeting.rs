@@ -4,9 +4,6 @@ use resp::Reply;
 
 use crate::release::{Release, ResumeStyle};
 
-#[cfg(test)]
-mod tests;
-
 /// Most flows a master can have (v1.40.1 `replica.cc` refuses more).
 const MAX_FLOWS: i64 = 1024;
 

@@ -145,6 +145,21 @@ impl Connection {
         (self.reader, self.writer, self.decoder.into_rest())
     }
 
+    /// Closes the sending side and waits, at most `limit`, until the server has closed its own: it has noticed then.
+    /// Replies still under way are thrown away.
+    pub async fn shutdown(mut self, limit: Duration) {
+        let notice = async {
+            self.writer.shutdown().await?;
+            let mut last_words = BytesMut::new();
+            while self.reader.read_chunk(&mut last_words).await? > 0 {
+                last_words.clear();
+            }
+            io::Result::Ok(())
+        };
+        // Whether it went well makes no difference: the connection ends here.
+        let _ = tokio::time::timeout(limit, notice).await;
+    }
+
     async fn authenticate(&mut self, options: &ConnectOptions) -> Result<(), Error> {
         let Some(password) = &options.password else { return Ok(()) };
         let password = password.expose_secret();

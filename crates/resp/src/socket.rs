@@ -68,10 +68,10 @@ pub(crate) fn encrypted(stream: TlsStream<TcpStream>) -> (Reader, Writer) {
 }
 
 impl Reader {
-    /// Waits for bytes and appends what has arrived, up to the spare capacity of `buf` (64 KiB are made if there is
-    /// none). 0 is the end of the stream. Dropping the future loses nothing.
+    /// Waits for bytes and appends what has arrived, up to the spare capacity of `buf` (made 64 KiB where it is below
+    /// 4 KiB). 0 is the end of the stream. Dropping the future loses nothing.
     pub async fn read_chunk(&mut self, buf: &mut BytesMut) -> io::Result<usize> {
-        if buf.capacity() == buf.len() {
+        if buf.capacity() - buf.len() < 4 << 10 {
             buf.reserve(64 << 10);
         }
         self.read_buf(buf).await

@@ -1,4 +1,5 @@
 //! Certificates made for one test.
+#![allow(dead_code, reason = "each test program that includes this file uses its part of it")]
 
 use std::path::{Path, PathBuf};
 

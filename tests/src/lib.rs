@@ -11,5 +11,6 @@ pub mod known_differences;
 pub mod logical;
 pub mod program;
 pub mod servers;
+pub mod source;
 pub mod wait;
 pub mod workload;

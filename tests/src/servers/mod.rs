@@ -5,6 +5,7 @@ mod dragonfly;
 mod ports;
 mod process;
 mod redis_server;
+mod simulated;
 mod tls;
 
 pub use cluster::{Cluster, ClusterOptions, NodeInfo};
@@ -12,4 +13,5 @@ pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_ls
 pub use ports::free_port;
 pub(crate) use process::Process;
 pub use redis_server::{RedisOptions, RedisServer};
+pub use simulated::{Simulated, on_runtime};
 pub use tls::Certificates;

@@ -12,9 +12,6 @@ const LARGE_EVERY: u64 = 5_000;
 /// Elements of a large collection: far more than one packed encoding or one chunk of a snapshot holds.
 const LARGE: u64 = 4_000;
 
-/// Far away: Unix ms in the year 2100.
-const FAR: u64 = 4_102_444_800_000;
-
 /// Loads `n` keys of mixed types, dealt over the databases, pipelined. The same seed gives the same keys, and
 /// the names are those that the writers use. One in ten has an expiry far away.
 pub fn fill(endpoint: &Endpoint, n: u64, dbs: &[u32], seed: u64) {
@@ -68,7 +65,7 @@ fn queue_key(client: &mut Client, rng: &mut Rng, number: u64) {
         }
     }
     if rng.chance(10) {
-        let at = (FAR + rng.below(1_000_000_000)).to_string();
+        let at = (names::far_away() + rng.below(1_000_000_000)).to_string();
         client.queue(&[b"PEXPIREAT".as_slice(), &key, at.as_bytes()]);
     }
 }

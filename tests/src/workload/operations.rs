@@ -5,9 +5,6 @@ use super::{Mode, Options, Rng, names};
 /// One command.
 pub(super) type Command = Vec<Vec<u8>>;
 
-/// Far enough away (Unix ms, in the year 2100) that nothing expires during a test.
-const FAR: u64 = 4_102_444_800_000;
-
 /// Fields or members of one key: few, so that they are overwritten and removed again.
 const MEMBERS: u64 = 40;
 
@@ -204,7 +201,7 @@ impl Generator {
     }
 
     fn far(&mut self) -> Vec<u8> {
-        (FAR + self.rng.below(1_000_000_000)).to_string().into_bytes()
+        (names::far_away() + self.rng.below(1_000_000_000)).to_string().into_bytes()
     }
 }
 

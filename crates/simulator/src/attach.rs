@@ -92,10 +92,6 @@ impl Flow {
         }
     }
 
-    pub(crate) fn is_stable(&self) -> bool {
-        matches!(self.phase, Phase::Stable)
-    }
-
     /// Sends a record in the form the phase asks for.
     pub(crate) fn deliver(&mut self, record: &Bytes, lsn: u64, lsn_interval: Duration) {
         match &mut self.phase {
@@ -353,7 +349,8 @@ impl Engine {
 
     /// `REPLCONF ACK` on a flow.
     pub(crate) fn ack(&mut self, link: &FlowLink, lsn: u64) {
-        if let Some(flow) = self.shards[link.shard].flows.iter_mut().find(|f| f.attachment == link.attachment) {
+        if let Some(flow) = self.shards[link.shard].flows.iter_mut().find(|f| f.attachment == link.attachment)
+        {
             flow.acked = lsn;
         }
     }
@@ -403,9 +400,11 @@ impl Engine {
             .iter()
             .filter(|(id, a)| {
                 a.state == State::StableSync
-                    && self.shards.iter().zip(targets).all(|(s, &t)| {
-                        s.flows.iter().any(|f| f.attachment == **id && f.acked >= t)
-                    })
+                    && self
+                        .shards
+                        .iter()
+                        .zip(targets)
+                        .all(|(s, &t)| s.flows.iter().any(|f| f.attachment == **id && f.acked >= t))
             })
             .count()
     }

@@ -13,7 +13,8 @@ use crate::reply::Reply;
 /// `INFO [section]`: server, clients, memory, stats, replication, keyspace.
 pub(crate) fn info(engine: &Engine, sections: &[Bytes]) -> String {
     let wanted = |name: &str| {
-        sections.is_empty() || sections.iter().any(|s| is(s, name) || is(s, "all") || is(s, "default") || is(s, "everything"))
+        sections.is_empty()
+            || sections.iter().any(|s| is(s, name) || is(s, "all") || is(s, "default") || is(s, "everything"))
     };
     let mut out = String::new();
     if wanted("server") {
@@ -62,7 +63,8 @@ fn replication(engine: &Engine, out: &mut String) {
     let _ = write!(out, "# Replication\r\nrole:master\r\nconnected_slaves:{}\r\n", engine.attachments.len());
     for (i, (&id, a)) in engine.attachments.iter().enumerate() {
         let lag = if a.state == State::StableSync { lag(engine, id) } else { 0 };
-        let _ = write!(out, "slave{i}:ip={},port={},state={},lag={lag}\r\n", a.peer.ip(), a.port, shown_state(a));
+        let _ =
+            write!(out, "slave{i}:ip={},port={},state={},lag={lag}\r\n", a.peer.ip(), a.port, shown_state(a));
     }
     let _ = write!(out, "master_replid:{}\r\n\r\n", engine.replid);
 }
@@ -87,7 +89,10 @@ pub(crate) fn role(engine: &Engine) -> Reply {
             Reply::bulk(shown_state(a)),
         ])
     };
-    Reply::Array(vec![Reply::bulk("master"), Reply::Array(engine.attachments.values().map(replica).collect())])
+    Reply::Array(vec![
+        Reply::bulk("master"),
+        Reply::Array(engine.attachments.values().map(replica).collect()),
+    ])
 }
 
 /// `CONFIG GET pattern`; SET is accepted without effect.

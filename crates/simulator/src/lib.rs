@@ -37,5 +37,5 @@ pub use faults::Faults;
 pub use handle::Handle;
 pub use prepared::{Prepared, PreparedBuilder};
 pub use release::Release;
-pub use reply::Reply;
 pub use replay::{Capture, Pacing, Replay, ReplayBuilder, ReplayHandle};
+pub use reply::Reply;

@@ -29,6 +29,8 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// A set: an array in RESP2.
     Set(Vec<Reply>),
+    /// Members with scores: pairs in RESP3, one flat array in RESP2.
+    Scored(Vec<(Bytes, f64)>),
 }
 
 impl Reply {
@@ -76,6 +78,17 @@ impl Reply {
             Reply::Set(items) => {
                 line(out, if resp3 { b'~' } else { b'*' }, number.format(items.len()).as_bytes());
                 items.iter().for_each(|i| i.write(out, resp3));
+            }
+            Reply::Scored(pairs) => {
+                let n = if resp3 { pairs.len() } else { pairs.len() * 2 };
+                line(out, b'*', number.format(n).as_bytes());
+                for (member, score) in pairs {
+                    if resp3 {
+                        out.extend_from_slice(b"*2\r\n");
+                    }
+                    bulk(out, member);
+                    Reply::Double(*score).write(out, resp3);
+                }
             }
             Reply::Map(pairs) => {
                 let n = if resp3 { pairs.len() } else { pairs.len() * 2 };

@@ -307,7 +307,11 @@ async fn traverse(shared: Arc<Shared>, link: FlowLink) {
     let patience = shared.engine().settings.replication_timeout;
     loop {
         if timeout(patience, link.outbox.below(SNAPSHOT_WINDOW)).await.is_err() {
-            tracing::warn!(attachment = link.attachment, flow = link.shard, "snapshot write stalled, attachment cancelled");
+            tracing::warn!(
+                attachment = link.attachment,
+                flow = link.shard,
+                "snapshot write stalled, attachment cancelled"
+            );
             shared.cancel(link.attachment);
             return;
         }

@@ -33,7 +33,11 @@ pub(crate) enum Step {
     /// End the full sync of this attachment, once its snapshots are through.
     Stable(u32),
     /// Wait until this many replicas have acknowledged these LSNs.
-    Wait { replicas: usize, targets: Vec<u64>, timeout: Option<Duration> },
+    Wait {
+        replicas: usize,
+        targets: Vec<u64>,
+        timeout: Option<Duration>,
+    },
     /// A write went over the limit of a flow: answer when it has drained.
     Saturated(Reply, u32, Arc<Outbox>),
 }
@@ -106,7 +110,9 @@ impl Session {
             }
             (User::Default, _) => {}
         }
-        if self.queue.is_some() && !matches!(upper.as_str(), "EXEC" | "DISCARD" | "MULTI" | "REPLCONF" | "DFLY") {
+        if self.queue.is_some()
+            && !matches!(upper.as_str(), "EXEC" | "DISCARD" | "MULTI" | "REPLCONF" | "DFLY")
+        {
             return self.enqueue(&upper, args);
         }
         match upper.as_str() {
@@ -242,7 +248,9 @@ impl Session {
     fn auth(&mut self, engine: &Engine, args: &[Bytes]) -> Step {
         let settings = &engine.settings;
         let user = match args {
-            [password] => settings.password.as_ref().filter(|p| p.as_bytes() == password).map(|_| User::Default),
+            [password] => {
+                settings.password.as_ref().filter(|p| p.as_bytes() == password).map(|_| User::Default)
+            }
             [user, password] if user == "default" => match &settings.password {
                 Some(p) => (p.as_bytes() == password).then_some(User::Default),
                 None => Some(User::Default),
@@ -276,7 +284,9 @@ impl Session {
         while let Some(option) = args.next() {
             match option {
                 w if is(w, "AUTH") => {
-                    let (Some(user), Some(password)) = (args.next(), args.next()) else { return fail("ERR syntax error") };
+                    let (Some(user), Some(password)) = (args.next(), args.next()) else {
+                        return fail("ERR syntax error");
+                    };
                     let refused = self.auth(engine, &[user.clone(), password.clone()]);
                     if !matches!(refused, Step::Reply(Reply::Simple(_))) {
                         return refused;
@@ -288,7 +298,9 @@ impl Session {
         }
         match &self.user {
             User::Nobody => return fail("NOAUTH HELLO must be called with the client already authenticated"),
-            User::Replication(user) => return Step::Reply(Reply::Error(format!("NOPERM {user} has no ACL permissions"))),
+            User::Replication(user) => {
+                return Step::Reply(Reply::Error(format!("NOPERM {user} has no ACL permissions")));
+            }
             User::Default => {}
         }
         self.resp3 = resp3;
@@ -326,15 +338,20 @@ impl Session {
             [w, ..] if is(w, "SETINFO") || is(w, "REPLY") || is(w, "NO-EVICT") || is(w, "NO-TOUCH") => OK,
             [w] if is(w, "LIST") || is(w, "INFO") => {
                 let name = String::from_utf8_lossy(&self.name);
-                Step::Reply(Reply::bulk(format!("id={} addr={} name={name} db={}\n", self.id, self.peer, self.db)))
+                Step::Reply(Reply::bulk(format!(
+                    "id={} addr={} name={name} db={}\n",
+                    self.id, self.peer, self.db
+                )))
             }
             [w, ms, rest @ ..] if is(w, "PAUSE") => {
                 let Some(ms) = std::str::from_utf8(ms).ok().and_then(|s| s.parse().ok()) else {
                     return fail("ERR timeout is not an integer or out of range");
                 };
                 let writes_only = rest.first().is_some_and(|w| is(w, "WRITE"));
-                engine.pause =
-                    Some(crate::engine::Pause { until: Instant::now() + Duration::from_millis(ms), writes_only });
+                engine.pause = Some(crate::engine::Pause {
+                    until: Instant::now() + Duration::from_millis(ms),
+                    writes_only,
+                });
                 OK
             }
             [w] if is(w, "UNPAUSE") => {
@@ -362,10 +379,12 @@ impl Session {
                         return Step::Reply(greeting);
                     }
                 }
-                w if is(w, "listening-port") => match std::str::from_utf8(value).ok().and_then(|s| s.parse().ok()) {
-                    Some(port) => self.port = port,
-                    None => return fail("ERR value is not an integer or out of range"),
-                },
+                w if is(w, "listening-port") => {
+                    match std::str::from_utf8(value).ok().and_then(|s| s.parse().ok()) {
+                        Some(port) => self.port = port,
+                        None => return fail("ERR value is not an integer or out of range"),
+                    }
+                }
                 w if is(w, "ip-address") => {}
                 w if is(w, "client-id") => {
                     if let Some(a) = self.attachment.and_then(|id| engine.attachments.get_mut(&id)) {
@@ -375,7 +394,9 @@ impl Session {
                 w if is(w, "client-version") => {
                     if self.attachment.and_then(|id| engine.attachments.get(&id)).is_none() {
                         // A real master dies of this (SIGSEGV, v1.11 to v1.40.1); here it is loud instead.
-                        tracing::error!("client-version without a live attachment would have crashed the master");
+                        tracing::error!(
+                            "client-version without a live attachment would have crashed the master"
+                        );
                         engine.crashes += 1;
                         return Step::Close(Reply::Error("ERR the master crashed".to_owned()));
                     }
@@ -389,7 +410,9 @@ impl Session {
 
     fn dfly(&mut self, engine: &mut Engine, args: &[Bytes]) -> Step {
         if args.first().is_some_and(|w| is(w, "REPLICAOFFSET")) {
-            return Step::Reply(Reply::Array(engine.offsets().into_iter().map(|n| Reply::Int(n as i64)).collect()));
+            return Step::Reply(Reply::Array(
+                engine.offsets().into_iter().map(|n| Reply::Int(n as i64)).collect(),
+            ));
         }
         if engine.loading {
             return loading();

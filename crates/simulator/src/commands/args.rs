@@ -75,7 +75,8 @@ pub(crate) fn expiry_option(word: &[u8], value: &[u8], now: u64) -> Option<Resul
         () => return None,
     };
     Some(int(value).and_then(|n| {
-        let ms = n.checked_mul(unit).filter(|&ms| ms > 0).ok_or_else(|| Failure::err("invalid expire time"))?;
+        let ms =
+            n.checked_mul(unit).filter(|&ms| ms > 0).ok_or_else(|| Failure::err("invalid expire time"))?;
         if absolute { Ok(ms) } else { ms.checked_add(now as i64).ok_or_else(Failure::not_integer) }
     }))
 }

@@ -229,7 +229,10 @@ pub(super) fn copy(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 pub(super) fn move_key(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let key = &a[1];
     let to = args::int(&a[2])?;
-    let to = u16::try_from(to).ok().filter(|&d| d < DBS).ok_or_else(|| Failure::err("DB index is out of range"))?;
+    let to = u16::try_from(to)
+        .ok()
+        .filter(|&d| d < DBS)
+        .ok_or_else(|| Failure::err("DB index is out of range"))?;
     if to == tx.db {
         return Err(Failure::err("source and destination objects are the same"));
     }

@@ -1,10 +1,20 @@
 //! Data commands: the table, and running one.
 
 mod args;
+mod documents;
 mod expiry;
+mod groups;
+mod hashes;
 mod keys;
+mod lists;
+mod pops;
+mod sets;
+mod streams;
 mod strings;
 mod table;
+mod zranges;
+mod zsets;
+mod zstores;
 
 use bytes::Bytes;
 

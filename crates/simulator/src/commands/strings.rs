@@ -3,7 +3,6 @@
 use bytes::{Bytes, BytesMut};
 
 use super::args::{self, is, text};
-use crate::Release;
 use crate::engine::value::Value;
 use crate::engine::{Failure, Tx};
 use crate::reply::{self, Reply};
@@ -225,9 +224,6 @@ pub(super) fn setrange(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let at = args::count(&a[2]).map_err(|_| Failure::err("offset is out of range"))?;
     let mut s = current(tx, &a[1])?;
     if a[3].is_empty() {
-        if tx.release() == Release::V1_40 {
-            tx.no_record();
-        }
         return Ok(Reply::Int(s.len() as i64));
     }
     let end = at + a[3].len();
@@ -322,4 +318,44 @@ pub(super) fn getbit(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let (byte, mask) = bit_offset(&a[2])?;
     let bit = tx.string(&a[1])?.and_then(|s| s.get(byte)).is_some_and(|b| b & mask != 0);
     Ok(Reply::Int(i64::from(bit)))
+}
+
+/// `BITOP AND|OR|XOR|NOT dst src ...`, journaled as `SET dst value` or `DEL dst`. The destination keeps its expiry here while the record
+/// does not say so, as in v1.40.1.
+pub(super) fn bitop(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
+    let dst = &a[2];
+    tx.span(&a[2..]);
+    let mut sources = Vec::with_capacity(a.len() - 3);
+    for key in &a[3..] {
+        sources.push(current(tx, key)?);
+    }
+    let len = sources.iter().map(BytesMut::len).max().unwrap_or(0);
+    let not = is(&a[1], "NOT");
+    if not && sources.len() != 1 {
+        return Err(Failure::err("BITOP NOT must be called with a single source key."));
+    }
+    let fold: fn(u8, u8) -> u8 = match &a[1] {
+        w if is(w, "AND") => |x, y| x & y,
+        w if is(w, "OR") => |x, y| x | y,
+        w if is(w, "XOR") => |x, y| x ^ y,
+        _ if not => |x, _| x,
+        _ => return Err(Failure::syntax()),
+    };
+    let byte = |i: usize| {
+        let mut bytes = sources.iter().map(|s| s.get(i).copied().unwrap_or(0));
+        let first = bytes.next().unwrap_or(0);
+        let b = bytes.fold(first, fold);
+        if not { !b } else { b }
+    };
+    let value: Bytes = (0..len).map(byte).collect::<Vec<u8>>().into();
+    if value.is_empty() {
+        if tx.del(dst).is_some() {
+            tx.log(dst, &[b"DEL".as_slice(), dst]);
+        }
+        return Ok(Reply::Int(0));
+    }
+    let expire_at = tx.peek(dst).and_then(|e| e.expire_at);
+    tx.put(dst, Value::String(value.clone()), expire_at);
+    tx.log(dst, &[b"SET".as_slice(), dst, &value]);
+    Ok(Reply::Int(len as i64))
 }

@@ -67,7 +67,8 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(settings: Builder, faults: Faults, port: u16) -> Engine {
         let mut rng = Random::new(settings.seed);
-        let shards = (0..settings.shards).map(|_| Shard::new(settings.backlog, settings.lsn_interval)).collect();
+        let shards =
+            (0..settings.shards).map(|_| Shard::new(settings.backlog, settings.lsn_interval)).collect();
         Engine {
             replid: rng.hex40(),
             settings,

@@ -122,7 +122,8 @@ impl<'a> Tx<'a> {
     /// [`Tx::peek`] in another database.
     pub(crate) fn peek_in(&mut self, db: u16, key: &[u8]) -> Option<&Entry> {
         let at = self.place(key);
-        let due = self.engine.shards[at.shard].entry(db, at.bucket, key)?.expire_at.is_some_and(|t| t <= self.now);
+        let due =
+            self.engine.shards[at.shard].entry(db, at.bucket, key)?.expire_at.is_some_and(|t| t <= self.now);
         if due {
             if self.engine.paused().is_none() {
                 self.engine.expire(at.shard, at.bucket, db, key);

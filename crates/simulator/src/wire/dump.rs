@@ -123,9 +123,9 @@ fn value(kind: u8, r: &mut Reader<'_>) -> Option<Value> {
         code::STRING => Value::String(r.string()?),
         code::JSON => Value::Json(r.string()?),
         code::SET => Value::Set((0..r.len()?).map(|_| r.string()).collect::<Option<BTreeSet<_>>>()?),
-        code::HASH => {
-            Value::Hash((0..r.len()?).map(|_| Some((r.string()?, r.string()?))).collect::<Option<BTreeMap<_, _>>>()?)
-        }
+        code::HASH => Value::Hash(
+            (0..r.len()?).map(|_| Some((r.string()?, r.string()?))).collect::<Option<BTreeMap<_, _>>>()?,
+        ),
         code::ZSET_2 => {
             let mut z = Zset::default();
             for _ in 0..r.len()? {

@@ -14,7 +14,7 @@
 use std::fmt;
 
 /// Where the replication stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Reads the checkpoint, looks at the target.

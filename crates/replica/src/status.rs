@@ -9,7 +9,7 @@ use std::time::Instant;
 use checkpoint::NotInSync;
 use command::{Missing, MissingKind};
 use router::Counters;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::ledger::now_ms;
@@ -264,7 +264,7 @@ impl Status {
 }
 
 /// Everything the program says about itself, as JSON on `/api/status`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Report {
     /// Whether a daemon runs; false where this was read from the checkpoint.
     pub running: bool,
@@ -317,7 +317,7 @@ pub struct Report {
 }
 
 /// One flow.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct FlowReport {
     /// Its number.
     pub flow: usize,
@@ -376,7 +376,7 @@ impl FlowReport {
 }
 
 /// One kind of thing that the target cannot hold.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct LackingReport {
     /// In words.
     pub kind: String,
@@ -387,7 +387,7 @@ pub struct LackingReport {
 }
 
 /// One key that is not in sync.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct NotInSyncReport {
     /// Database at the source.
     pub db: u32,

@@ -1,0 +1,121 @@
+//! A report as Prometheus text.
+//!
+//! The report is the one place where counters live; a registry is filled from it for every scrape.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use replica::Report;
+use replica::phase::Phase;
+use replica::status::FlowReport;
+
+/// The format that [`text`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter<u64>>;
+type Gauges = Family<Labels, Gauge<u64, AtomicU64>>;
+
+/// Name, help, and where the value stands.
+type PerFlow = (&'static str, &'static str, fn(&FlowReport) -> u64);
+
+/// What grows until the program ends.
+const FLOW_COUNTERS: [PerFlow; 8] = [
+    ("bytes", "Bytes read from the flow's socket", |f| f.bytes),
+    ("keys", "Snapshot keys applied or passed over", |f| f.keys),
+    ("records", "Journal records decoded", |f| f.records),
+    ("executed", "Commands that the target executed", |f| f.executed),
+    ("redirects", "MOVED and ASK replies of the target", |f| f.redirects),
+    ("retries", "Refusals of the target that were tried again", |f| f.retries),
+    ("disconnects", "Connections to the target that broke", |f| f.disconnects),
+    ("failures", "Commands that failed for good", |f| f.failures),
+];
+
+/// Where something stands.
+const FLOW_GAUGES: [PerFlow; 6] = [
+    ("received_lsn", "Next LSN that the decoder expects", |f| f.received_lsn),
+    ("applied_lsn", "Everything below is acknowledged by the target", |f| f.applied_lsn),
+    ("checkpointed_lsn", "Applied LSN of the newest durable checkpoint", |f| f.checkpointed_lsn),
+    ("source_lsn", "Next LSN of the source when it was last asked", |f| f.source_lsn),
+    ("lag_records", "Records that the source has and the target has not", |f| f.lag_records),
+    ("spooled_bytes", "Bytes that wait for the target", |f| f.spooled_bytes),
+];
+
+/// The whole report.
+pub fn text(report: &Report) -> String {
+    let mut registry = Registry::with_prefix("df2redis");
+    phases(&mut registry, report);
+    totals(&mut registry, report);
+    flows(&mut registry, report);
+    by_name(&mut registry, report);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)
+        .expect("writing into a String does not fail, and every name here is a metric's name");
+    text
+}
+
+fn phases(registry: &mut Registry, report: &Report) {
+    let family = Gauges::default();
+    for phase in Phase::ALL {
+        let labels = vec![("phase", phase.name().to_owned())];
+        family.get_or_create(&labels).set(u64::from(phase == report.phase));
+    }
+    registry.register("phase", "1 for the phase the replication is in", family);
+    gauge(registry, "ready", "1 while the journal is followed", u64::from(report.ready));
+    let reconciling = u64::from(report.reconciling);
+    gauge(registry, "reconciling", "1 while keys that the source lacks are being removed", reconciling);
+    let since = report.phase_since_ms / 1000;
+    gauge(registry, "phase_since_seconds", "When the phase began, Unix time", since);
+    gauge(registry, "uptime_seconds", "How long the program has been running", report.uptime_s);
+}
+
+fn totals(registry: &mut Registry, report: &Report) {
+    let family = Counters::default();
+    for (kind, count) in [("full", report.full_syncs), ("partial", report.partial_syncs)] {
+        family.get_or_create(&vec![("kind", kind.to_owned())]).inc_by(count);
+    }
+    registry.register("syncs", "Attachments to the source, by kind", family);
+    let removed = Counters::default();
+    removed.get_or_create(&Vec::new()).inc_by(report.removed_keys);
+    registry.register("removed_keys", "Keys removed because the source lacks them", removed);
+    gauge(registry, "not_in_sync", "Keys that are not in sync", report.not_in_sync_count);
+}
+
+fn flows(registry: &mut Registry, report: &Report) {
+    for (name, help, value) in FLOW_COUNTERS {
+        let family = Counters::default();
+        for flow in &report.flows {
+            family.get_or_create(&vec![("flow", flow.flow.to_string())]).inc_by(value(flow));
+        }
+        registry.register(format!("flow_{name}"), help, family);
+    }
+    for (name, help, value) in FLOW_GAUGES {
+        let family = Gauges::default();
+        for flow in &report.flows {
+            family.get_or_create(&vec![("flow", flow.flow.to_string())]).set(value(flow));
+        }
+        registry.register(format!("flow_{name}"), help, family);
+    }
+}
+
+fn by_name(registry: &mut Registry, report: &Report) {
+    let lacking = Counters::default();
+    for entry in &report.not_on_target {
+        lacking.get_or_create(&vec![("kind", entry.kind.clone())]).inc_by(entry.count);
+    }
+    registry.register("not_on_target", "Values and records that the target cannot hold, by kind", lacking);
+    let ignored = Counters::default();
+    for (reason, count) in &report.ignored_records {
+        ignored.get_or_create(&vec![("reason", reason.clone())]).inc_by(*count);
+    }
+    registry.register("ignored_records", "Records without effect on the target, by reason", ignored);
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Gauge::<u64, AtomicU64>::default();
+    gauge.set(value);
+    registry.register(name, help, gauge);
+}

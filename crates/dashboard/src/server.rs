@@ -1,0 +1,93 @@
+//! The socket and its paths.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::response::{Html, Json};
+use axum::routing::get;
+use replica::{Report, Status};
+use tokio::net::TcpListener;
+
+use crate::{metrics, page};
+
+/// Why there is no dashboard. The text is one line: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error(
+        "dashboard.addr {addr}: cannot listen: {}; choose another address, or \"\" for no dashboard",
+        reason(source)
+    )]
+    Listen {
+        /// The configured `host:port`.
+        addr: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket failed later.
+    #[error("dashboard: {0}")]
+    Serve(io::Error),
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is taken by another process".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A listening socket that nobody is served on yet.
+#[derive(Debug)]
+pub struct Dashboard {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Dashboard {
+    /// Listens on `addr` (`host:port`; port 0 takes a free one), so that a taken port shows before anything else starts.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub async fn listen(addr: &str) -> Result<Dashboard, Error> {
+        let failed = |source| Error::Listen { addr: addr.to_owned(), source };
+        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Dashboard { listener, addr })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Answers until it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Serve`].
+    pub async fn serve(self, status: Arc<Status>) -> Result<(), Error> {
+        let router = Router::new()
+            .route("/", get(async |State(status): State<Arc<Status>>| Html(page::html(&status.report()))))
+            .route("/healthz", get(async || "alive\n"))
+            .route("/readyz", get(async |State(status): State<Arc<Status>>| ready(&status.report())))
+            .route("/metrics", get(async |State(status): State<Arc<Status>>| scrape(&status.report())))
+            .route("/api/status", get(async |State(status): State<Arc<Status>>| Json(status.report())))
+            .with_state(status);
+        axum::serve(self.listener, router).await.map_err(Error::Serve)
+    }
+}
+
+fn ready(report: &Report) -> (StatusCode, String) {
+    let code = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{}\n", report.phase))
+}
+
+fn scrape(report: &Report) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(report))
+}

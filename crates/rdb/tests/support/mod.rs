@@ -78,20 +78,24 @@ pub fn drain(decoder: &mut Decoder, items: &mut Vec<Item>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Adds an item. Where a plain string is cut into pieces depends on how it is fed, and nothing else does: those are
-/// put together again.
+/// Adds an item. Where a plain string is cut into pieces, and where a value that is passed over, depends on how it is
+/// fed, and nothing else does: those are put together again.
 pub fn push(items: &mut Vec<Item>, item: Item) {
-    if let (
-        Some(Item::Piece { id: before, piece: Piece::String(all) }),
-        Item::Piece { id, piece: Piece::String(more) },
-    ) = (items.last_mut(), &item)
-    {
-        if before == id {
+    match (items.last_mut(), &item) {
+        (
+            Some(Item::Piece { id: before, piece: Piece::String(all) }),
+            Item::Piece { id, piece: Piece::String(more) },
+        ) if before == id => {
             *all = [&all[..], &more[..]].concat().into();
-            return;
         }
+        (
+            Some(Item::Piece { id: before, piece: Piece::Opaque(all) }),
+            Item::Piece { id, piece: Piece::Opaque(more) },
+        ) if before == id => {
+            *all += more;
+        }
+        _ => items.push(item),
     }
-    items.push(item);
 }
 
 /// Decodes a complete stream that is fed at once; returns the items and what follows the token.

@@ -106,9 +106,13 @@ impl Rebuild {
         commands
     }
 
-    /// What remains: the JSON document, and the expiry.
+    /// What remains: the JSON document, a string without bytes, and the expiry.
     pub(crate) fn finish(&mut self) -> Vec<TargetCommand> {
         let mut out = Batch::new(self);
+        if self.kind.family() == Family::String && !self.written {
+            out.whole("SET", [Bytes::new()]);
+            self.written = true;
+        }
         if self.kind.family() == Family::Json {
             out.whole("JSON.SET", [Bytes::from_static(b"$"), std::mem::take(&mut self.json).freeze()]);
             self.written = true;

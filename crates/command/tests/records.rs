@@ -74,10 +74,10 @@ const VERBATIM: &[&str] = &[
     "XDEL k 1-0",
     "XACK k g 1-0",
     "XCLAIM k g c 0 1-0 TIME 5 RETRYCOUNT 1 FORCE JUSTID LASTID 1-0",
-    "XAUTOCLAIM k g c 0 0",
     "XGROUP CREATE k g 0",
     "XGROUP CREATECONSUMER k g c",
     "XGROUP SETID k g 1-0 ENTRIESREAD 2",
+    "XGROUP DESTROY k g",
     "XSETID k 9-0 ENTRIESADDED 4 MAXDELETEDID 1-0",
     "SORT a DESC STORE b",
     "GEORADIUS g 15 37 300 km STORE d",
@@ -203,6 +203,26 @@ fn member_ttls_on_a_target_with() {
     );
     let fieldexpire = treat(&mut redis_7_4, 0, "FIELDEXPIRE k 100 f");
     assert!(fieldexpire.ends_with(" 1 k 1000000100000 f"), "{fieldexpire}");
+}
+
+#[test]
+fn claims_create_their_consumer() {
+    let create = "XGROUP CREATECONSUMER k g c ; ";
+    for line in ["XCLAIM k g c 0 1-0", "XAUTOCLAIM k g c 0 0"] {
+        assert_eq!(treat(&mut standalone(), 0, line), format!("{create}{line}"));
+    }
+    assert_eq!(
+        treat(&mut cluster(), 3, "XCLAIM k g c 0 1-0"),
+        "XGROUP CREATECONSUMER db3:k g c ; XCLAIM db3:k g c 0 1-0"
+    );
+}
+
+#[test]
+fn setting_a_groups_id_keeps_its_counter() {
+    let script = treat(&mut cluster(), 3, "XGROUP SETID k g $");
+    assert!(script.starts_with("EVAL local") && script.ends_with(" 1 db3:k g $"), "{script}");
+    let mut redis_6 = Translator::new(Mapping::keep(), dialect((6, 2, 14), false));
+    assert_eq!(treat(&mut redis_6, 0, "XGROUP SETID k g $"), "XGROUP SETID k g $");
 }
 
 #[test]
@@ -404,7 +424,7 @@ fn effects() {
         ("ZADD k NX CH 1 a", Effect::Repeatable),
         ("ZADD k CH INCR 1 a", Effect::NotRepeatable),
         ("PREPEND k v", Effect::NotRepeatable),
-        ("XGROUP SETID k g 1-0", Effect::Repeatable),
+        ("XGROUP SETID k g 1-0 ENTRIESREAD 1", Effect::Repeatable),
         ("XGROUP CREATE k g 1-0", Effect::NotRepeatable),
         ("RENAME a b", Effect::Moving),
         ("MOVE a 1", Effect::Moving),

@@ -9,6 +9,10 @@ use crate::{
     treatment::{CrossKey, CrossOperation, Ignored, Reason, Treatment},
 };
 
+/// The source cuts longer TTLs to this (v1.40.1 `common.h` `kMaxExpireDeadlineMs`), but logs a client's `RESTORE` as it
+/// was (`generic_family.cc` `RestoreArgs`; capture `commands`, key `j:restored2`). Other records have the result.
+const LONGEST_TTL_MS: i64 = ((1 << 28) - 1) * 1000;
+
 /// `RENAME a b` and `RENAMENX a b`: logged as they are where both keys lie on one shard.
 pub(crate) fn rename(context: &Context, call: Call) -> Outcome {
     if call.args.len() != 3 {
@@ -109,6 +113,7 @@ pub(crate) fn restore(context: &Context, mut call: Call) -> Outcome {
         ttl if absolute => Some(ttl),
         ttl => Some(call.after_arrival(ttl, 1)),
     };
+    let expire_at_ms = expire_at_ms.map(|at| at.min(call.after_arrival(LONGEST_TTL_MS, 1)));
     let payload = call.arg(3)?.clone();
     let newer = version(&payload).is_some_and(|v| v > rdb::dump::VERSION);
     // a listpack set has the code that old Dragonfly releases used for JSON; only the version tells them apart

@@ -177,8 +177,8 @@ pub(super) static ROWS: &[Spec] = &[
     redis("XTRIM", KEY, Repeatable, (5, 0), Verbatim),
     redis("XDEL", KEY, Repeatable, (5, 0), Verbatim),
     redis("XACK", KEY, Repeatable, (5, 0), Verbatim),
-    redis("XCLAIM", KEY, Counts, (5, 0), Verbatim),
-    redis("XAUTOCLAIM", KEY, Counts, (6, 2), Verbatim),
+    redis("XCLAIM", KEY, Counts, (5, 0), rewrite(streams::claim)),
+    redis("XAUTOCLAIM", KEY, Counts, (6, 2), rewrite(streams::claim)),
     redis("XGROUP", KEY_2, Counts, (5, 0), rewrite(streams::xgroup)),
     redis("XSETID", KEY, Repeatable, (5, 0), rewrite(streams::xsetid)),
     // JSON

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod apply;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -12,5 +12,6 @@ pub mod logical;
 pub mod program;
 pub mod servers;
 pub mod source;
+pub mod target;
 pub mod wait;
 pub mod workload;

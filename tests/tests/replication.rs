@@ -3,69 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use scenarios::client::Endpoint;
-use scenarios::logical::{Contents, mapped, prefixed, read_cluster, read_server, wait_equal};
-use scenarios::program::{Df2redis, Settings};
-use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer};
+use scenarios::program::{Df2redis, number};
 use scenarios::source::Source;
+use scenarios::target::Target;
 use scenarios::workload::{Mode, Options, Workload, fill, seed};
 
 const READY: Duration = Duration::from_secs(90);
-const EQUAL: Duration = Duration::from_secs(60);
-
-/// A target of either kind.
-enum Target {
-    Standalone(RedisServer),
-    Cluster(Cluster),
-}
-
-impl Target {
-    fn both() -> impl Iterator<Item = Target> {
-        (0..2).map(|kind| match kind {
-            0 => Target::Standalone(RedisServer::start(RedisOptions::default())),
-            _ => Target::Cluster(Cluster::start(ClusterOptions::default())),
-        })
-    }
-
-    fn settings(&self, source: &Source) -> Settings {
-        let settings = match self {
-            Target::Standalone(server) => {
-                Settings::replicate(&source.addr(), "redis-standalone", &[server.addr()])
-            }
-            Target::Cluster(cluster) => {
-                Settings::replicate(&source.addr(), "redis-cluster", &cluster.seeds())
-            }
-        };
-        settings.set("checkpoint.interval", 1)
-    }
-
-    fn read(&self) -> Contents {
-        match self {
-            Target::Standalone(server) => read_server(&server.endpoint()),
-            Target::Cluster(cluster) => read_cluster(&cluster.master_endpoints()),
-        }
-    }
-
-    /// What the target must hold of what the source has.
-    fn expected(&self, source: &Endpoint) -> Contents {
-        let contents = read_server(source);
-        match self {
-            Target::Standalone(_) => contents,
-            Target::Cluster(_) => mapped(&contents, prefixed),
-        }
-    }
-
-    fn assert_equal(&self, source: &Source) -> usize {
-        let endpoint = source.endpoint();
-        let keys = wait_equal(EQUAL, || self.expected(&endpoint), || self.read());
-        println!("{}: {keys} keys equal", source.name());
-        keys
-    }
-}
-
-fn number(status: &serde_json::Value, field: &str) -> u64 {
-    status[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {status}"))
-}
 
 #[test]
 fn writes_during_and_after_the_snapshot_arrive() {

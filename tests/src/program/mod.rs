@@ -234,3 +234,8 @@ fn start(args: &[String], dir: &Path, number: usize) -> Process {
     let (stdout, stderr) = (dir.join(format!("stdout-{number}")), dir.join(format!("stderr-{number}")));
     Process::spawn(binary(), args, dir, &stdout, &stderr)
 }
+
+/// A number in a status.
+pub fn number(status: &Value, field: &str) -> u64 {
+    status[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {status}"))
+}

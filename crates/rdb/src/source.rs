@@ -30,6 +30,8 @@ pub(crate) struct Source {
 struct OpenBlob {
     blob: Blob,
     in_chunk: bool,
+    /// Once the payload of a chunk is decompressed to its end: plain bytes not consumed yet.
+    left: Option<u64>,
 }
 
 /// An open tagged chunk.
@@ -143,14 +145,11 @@ impl Source {
     /// The innermost layer.
     #[inline]
     pub(crate) fn input(&mut self) -> Input<'_> {
-        match (&self.blob, &mut self.chunk) {
-            (Some(OpenBlob { in_chunk: true, .. }), _) => Input { window: &mut self.plain, left: None },
-            (Some(_), chunk) => {
-                Input { window: &mut self.plain, left: chunk.as_mut().map(|chunk| &mut chunk.left) }
-            }
-            (None, chunk) => {
-                Input { window: &mut self.raw, left: chunk.as_mut().map(|chunk| &mut chunk.left) }
-            }
+        let in_chunk = self.chunk.as_mut().map(|chunk| &mut chunk.left);
+        match &mut self.blob {
+            Some(open) if open.in_chunk => Input { window: &mut self.plain, left: open.left.as_mut() },
+            Some(_) => Input { window: &mut self.plain, left: in_chunk },
+            None => Input { window: &mut self.raw, left: in_chunk },
         }
     }
 
@@ -164,7 +163,11 @@ impl Source {
                 Ok(true)
             }
             Pump::Starved => Ok(false),
-            Pump::End if self.plain.is_empty() && (open.in_chunk || between) => {
+            Pump::End if open.in_chunk && open.left.is_none() => {
+                open.left = Some(self.plain.len() as u64);
+                Ok(true)
+            }
+            Pump::End if between && self.plain.is_empty() => {
                 self.blob = None;
                 Ok(true)
             }
@@ -190,7 +193,7 @@ impl Source {
         if let Some(chunk) = &mut self.chunk {
             chunk.left = chunk.left.checked_sub(size).ok_or(Error::Truncated("tagged chunk"))?;
         }
-        self.blob = Some(OpenBlob { blob, in_chunk: self.chunk.is_some() });
+        self.blob = Some(OpenBlob { blob, in_chunk: self.chunk.is_some(), left: None });
         Ok(())
     }
 
@@ -206,15 +209,14 @@ impl Source {
     /// Leaves the tagged chunk, if its payload is used up. `Ok(false)` where a compressed payload has not come to its
     /// end yet.
     pub(crate) fn close_chunk(&mut self) -> Result<bool, Error> {
-        if self.blob.as_ref().is_some_and(|open| open.in_chunk) {
+        while let Some(OpenBlob { in_chunk: true, left, .. }) = self.blob {
             if !self.plain.is_empty() {
                 return Err(Error::Trailing("tagged chunk"));
             }
-            if !self.fill(false)? {
+            if left.is_some() {
+                self.blob = None;
+            } else if !self.fill(false)? {
                 return Ok(false);
-            }
-            if self.blob.is_some() {
-                return Err(Error::Trailing("tagged chunk"));
             }
         }
         if self.chunk.is_some_and(|chunk| chunk.left > 0) {

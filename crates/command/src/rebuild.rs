@@ -1,6 +1,7 @@
 //! A value rebuilt by element commands, piece by piece.
 
 mod batch;
+mod ids;
 mod stream;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use crate::{
     treatment::{Missing, MissingKind, SourceKey},
 };
 use batch::Batch;
+use ids::Ids;
 
 /// A value under way: removed first, then filled, its expiry set in the last step.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(crate) struct Rebuild {
     written: bool,
     /// JSON text so far: one command has to hold all of it.
     json: BytesMut,
+    ids: Ids,
     /// What the target could not hold, and whether that was told already.
     missing: Option<MissingKind>,
     told: bool,
@@ -46,6 +49,7 @@ impl Rebuild {
             expire_at_ms: meta.expire_at_ms,
             written: false,
             json: BytesMut::new(),
+            ids: Ids::default(),
             missing: None,
             told: false,
         }
@@ -90,11 +94,15 @@ impl Rebuild {
                 out.field_ttls(expiring);
             }
             Piece::StreamEntries(entries) => {
-                entries.into_iter().for_each(|entry| stream::entry(&mut out, entry))
+                for entry in entries {
+                    self.ids.push(entry.id);
+                    stream::entry(&mut out, entry);
+                }
             }
+
             Piece::StreamTail(tail) => {
                 let counters = context.dialect.has_stream_counters();
-                if counters && stream::may_miss_pending(&tail) {
+                if counters && stream::misses_pending(&tail, &self.ids) {
                     self.missing = Some(MissingKind::DeletedPending);
                 }
                 stream::tail(&mut out, tail, counters);

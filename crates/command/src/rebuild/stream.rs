@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rdb::{Pending, StreamConsumer, StreamEntry, StreamGroup, StreamId, StreamTail};
 
-use super::batch::Batch;
+use super::{batch::Batch, ids::Ids};
 use crate::rewrite::decimal;
 
 /// Most ids of one `XCLAIM`.
@@ -69,15 +69,16 @@ fn consumer(out: &mut Batch, group: &Bytes, consumer: &StreamConsumer) {
     }
 }
 
-/// Whether a pending entry may be one whose stream entry is deleted: since 7.0 Redis does not claim such entries, and
-/// they cannot be added later, because ids must grow. Errs on the side of yes.
-pub(super) fn may_miss_pending(tail: &StreamTail) -> bool {
+/// Whether a pending entry is one whose stream entry is deleted: since 7.0 Redis does not claim such entries, and they
+/// cannot be added for the purpose, because ids must grow.
+pub(super) fn misses_pending(tail: &StreamTail, ids: &Ids) -> bool {
     let deleted = tail.max_deleted_id.unwrap_or_default();
-    let gone = |pending: &Pending| {
+    let suspect = |pending: &&Pending| {
         tail.length == 0 || pending.id <= deleted || tail.first_id.is_some_and(|first| pending.id < first)
     };
-    let owned = |group: &StreamGroup| group.consumers.iter().any(|c| c.pending.iter().any(gone));
-    tail.groups.iter().any(|group| owned(group) || !group.unowned.is_empty())
+    let owned = tail.groups.iter().flat_map(|group| &group.consumers).flat_map(|consumer| &consumer.pending);
+    let suspects = owned.filter(suspect).map(|pending| pending.id).collect();
+    ids.lack(suspects) || tail.groups.iter().any(|group| !group.unowned.is_empty())
 }
 
 fn id(id: StreamId) -> Bytes {

@@ -43,21 +43,6 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Queues a piece without copying it.
-    pub(crate) fn push_bytes(&self, bytes: Bytes) {
-        let mut inner = self.lock();
-        if inner.closed || bytes.is_empty() {
-            return;
-        }
-        if !inner.tail.is_empty() {
-            let tail = inner.tail.split().freeze();
-            inner.queue.push_back(tail);
-        }
-        inner.pending += bytes.len();
-        inner.queue.push_back(bytes);
-        self.filled.notify_one();
-    }
-
     /// The next piece to write; `None` once closed.
     pub(crate) async fn take(&self) -> Option<Bytes> {
         loop {

@@ -1,47 +1,67 @@
-//! A master with a prepared snapshot and journal, for benchmarks.
+//! A master with a prepared snapshot and journal, for benchmarks: both are built before the first replica
+//! attaches, so that a measurement contains no time of the source.
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::engine::Random;
-use crate::engine::now_s;
 use crate::engine::shard::Place;
-use crate::replay::Pacing;
-use crate::script::{ReplayHandle, Script, ScriptFlow, hex_id};
+use crate::engine::{Random, now_s};
+use crate::replay::{FlowScript, Names, Plan, Script, Style};
 use crate::wire::{journal, primitive, rdb};
-use crate::{Error, Release};
+use crate::{Error, Release, ReplayHandle};
 
-/// A flush of the snapshot, as a real master makes them.
+/// A flush of the snapshot, as a real master makes them (`kMinBlobSize`).
 const FLUSH: usize = 8 << 10;
-/// Bytes handed to the socket in one piece.
-const PIECE: usize = 1 << 20;
+/// Letters of a value that does not compress: 64, so that each takes six random bits.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// Words of a value that compresses, eight letters each.
+const WORDS: [&[u8; 8]; 16] = [
+    b"account ",
+    b"balance ",
+    b"created ",
+    b"deleted ",
+    b"display ",
+    b"enabled ",
+    b"example ",
+    b"feature ",
+    b"history ",
+    b"invoice ",
+    b"message ",
+    b"network ",
+    b"product ",
+    b"receipt ",
+    b"session ",
+    b"updated ",
+];
 
 /// A prepared master; see [`PreparedBuilder`].
 #[derive(Debug)]
 pub struct Prepared;
 
 impl Prepared {
-    /// 1 000 000 strings of 100 bytes in LZ4 blobs over two flows, no journal.
+    /// 1 000 000 strings of 100 bytes over two flows, no journal.
     pub fn builder() -> PreparedBuilder {
         PreparedBuilder {
             flows: 2,
             keys: 1_000_000,
             value_len: 100,
             journal: 0,
+            compressible: false,
             seed: 1,
             bind: "127.0.0.1:0".to_owned(),
         }
     }
 }
 
-/// Settings of a prepared master. Streams are built before it listens; sending costs no encoding.
+/// Settings of a prepared master. Both streams lie in memory before it listens; sending costs no encoding.
 #[derive(Debug, Clone)]
 pub struct PreparedBuilder {
     flows: usize,
     keys: usize,
     value_len: usize,
     journal: usize,
+    compressible: bool,
     seed: u64,
     bind: String,
 }
@@ -65,10 +85,17 @@ impl PreparedBuilder {
         self
     }
 
-    /// Number of SET records sent after STARTSTABLE, over all flows. They set the same keys, in the same order, to other
-    /// values.
+    /// Number of SET records in the journal, over all flows; see [`PreparedBuilder::records`]. They are held back
+    /// until [`ReplayHandle::release_journal`].
     pub fn journal(mut self, records: usize) -> Self {
         self.journal = records;
+        self
+    }
+
+    /// Whether values are made of a few words, which LZ4 packs into less than half, instead of random letters, which
+    /// it packs so badly that the master sends many blobs as they are.
+    pub fn compressible(mut self, compressible: bool) -> Self {
+        self.compressible = compressible;
         self
     }
 
@@ -78,16 +105,31 @@ impl PreparedBuilder {
         self
     }
 
-    /// Address to listen on.
+    /// Address to listen on, `host:port`; port 0 takes a free one.
     pub fn bind(mut self, addr: impl Into<String>) -> Self {
         self.bind = addr.into();
         self
     }
 
-    /// The keys and values of the snapshot in order, for loading the same data by other means: `key:000000000000` and so on,
-    /// values of hex digits (which LZ4 halves).
+    /// Keys and values of the snapshot in order, for loading the same data by other means: `key:000000000000` and so
+    /// on.
     pub fn pairs(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
-        Pairs { random: Random::new(self.seed), at: 0, len: self.value_len }.take(self.keys)
+        self.draw(self.seed).take(self.keys)
+    }
+
+    /// Keys and values of the journal in order: the snapshot's keys, over and over, with other values.
+    pub fn records(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        self.draw(!self.seed).take(self.journal)
+    }
+
+    fn draw(&self, seed: u64) -> Pairs {
+        Pairs {
+            random: Random::new(seed),
+            at: 0,
+            keys: self.keys.max(1),
+            len: self.value_len,
+            compressible: self.compressible,
+        }
     }
 
     /// Builds the streams in memory and starts listening.
@@ -98,73 +140,70 @@ impl PreparedBuilder {
         if self.flows == 0 || self.flows > 1024 {
             return Err(Error::Setting("flows must be between 1 and 1024"));
         }
-        let script = self.script();
-        ReplayHandle::start(script, &self.bind).await
+        ReplayHandle::start(self.script(), Plan::default(), &self.bind).await
     }
 
     fn script(&self) -> Script {
         let release = Release::V1_40;
+        let mut random = Random::new(self.seed);
         let mut flows: Vec<Flow> = (0..self.flows)
-            .map(|i| {
-                let mut f = Flow { token: hex_id(self.seed + 1 + i as u64), ..Flow::default() };
-                f.snapshot.push(&rdb::header(release.version(), i, self.flows, now_s(), 1 << 20));
-                f.next_lsn = 1;
-                f
+            .map(|id| {
+                let header = rdb::header(release.version(), id, self.flows, now_s(), 1 << 20);
+                Flow { token: random.hex40(), bytes: header.as_slice().into(), ..Flow::default() }
             })
             .collect();
         for (key, value) in self.pairs() {
             flows[Place::of(&key, self.flows).shard].entry(&key, &value);
         }
-        for flow in &mut flows {
-            flow.end_snapshot();
-        }
-        let changed = Pairs { random: Random::new(!self.seed), at: 0, len: self.value_len };
-        let keys = self.keys.max(1) as u64;
-        for (i, (_, value)) in changed.take(self.journal).enumerate() {
-            let key = key(i as u64 % keys);
+        flows.iter_mut().for_each(Flow::end_snapshot);
+        for (key, value) in self.records() {
             flows[Place::of(&key, self.flows).shard].record(&key, &value);
         }
         Script {
-            replid: hex_id(self.seed),
-            version: release.version().to_owned(),
+            replid: random.hex40(),
+            first_sync: 1,
             ordinal: release.ordinal(),
             lineage: true,
-            first_sync_id: 1,
-            partial: false,
-            wants_sync: true,
-            next_lsns: flows.iter().map(|f| f.next_lsn).collect(),
+            release: release.version().to_owned(),
+            style: Style::Full,
             flows: flows.into_iter().map(Flow::finish).collect(),
             keyspace: BTreeMap::from([(0, (self.keys, 0))]),
-            pacing: Pacing::default(),
-            cuts: Vec::new(),
-            stalls: Vec::new(),
+            names: Names::Numbered(self.keys),
         }
     }
 }
 
-fn key(i: u64) -> Bytes {
-    Bytes::from(format!("key:{i:012}"))
+fn key(number: usize) -> Bytes {
+    Bytes::from(format!("key:{number:012}"))
+}
+
+/// What a key's number is, if it is one of these keys.
+pub(crate) fn number(key: &[u8]) -> Option<usize> {
+    let digits = key.strip_prefix(b"key:").filter(|digits| digits.len() == 12)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 struct Pairs {
     random: Random,
-    at: u64,
+    at: usize,
+    keys: usize,
     len: usize,
+    compressible: bool,
 }
 
 impl Iterator for Pairs {
     type Item = (Bytes, Bytes);
 
     fn next(&mut self) -> Option<Self::Item> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let key = key(self.at);
+        let key = key(self.at % self.keys);
         self.at += 1;
-        let mut value = BytesMut::with_capacity(self.len + 16);
+        let mut value = BytesMut::with_capacity(self.len + 128);
         while value.len() < self.len {
-            let mut bits = self.random.next();
-            for _ in 0..16 {
-                value.extend_from_slice(&[DIGITS[(bits & 15) as usize]]);
-                bits >>= 4;
+            let bits = self.random.next();
+            if self.compressible {
+                (0..16).for_each(|i| value.put_slice(WORDS[(bits >> (4 * i) & 15) as usize]));
+            } else {
+                (0..10).for_each(|i| value.put_u8(LETTERS[(bits >> (6 * i) & 63) as usize]));
             }
         }
         value.truncate(self.len);
@@ -172,34 +211,15 @@ impl Iterator for Pairs {
     }
 }
 
-/// Bytes in pieces of a good size for the socket.
-#[derive(Default)]
-struct Pieces {
-    done: Vec<Bytes>,
-    at: BytesMut,
-}
-
-impl Pieces {
-    fn push(&mut self, bytes: &[u8]) {
-        self.at.extend_from_slice(bytes);
-        if self.at.len() >= PIECE {
-            self.done.push(self.at.split().freeze());
-        }
-    }
-
-    fn finish(mut self) -> Vec<Bytes> {
-        self.done.push(self.at.freeze());
-        self.done
-    }
-}
-
 #[derive(Default)]
 struct Flow {
     token: String,
-    snapshot: Pieces,
-    stable: Pieces,
+    bytes: BytesMut,
+    /// The flush that gathers.
     buf: Vec<u8>,
-    next_lsn: u64,
+    sync_end: usize,
+    gate: usize,
+    records: u64,
 }
 
 impl Flow {
@@ -216,31 +236,38 @@ impl Flow {
 
     fn flush(&mut self) {
         let raw = std::mem::take(&mut self.buf);
-        self.snapshot.push(&rdb::flush(raw));
+        self.bytes.extend_from_slice(&rdb::flush(raw));
     }
 
     fn end_snapshot(&mut self) {
         self.flush();
         let mut end = Vec::new();
         rdb::fullsync_end(&mut end);
-        self.snapshot.push(&end);
-        end.clear();
-        rdb::journal_offset(&mut end, self.next_lsn);
+        self.sync_end = self.bytes.len() + end.len();
+        rdb::journal_offset(&mut end, 1);
         rdb::eof(&mut end, &self.token);
-        self.stable.push(&end);
+        self.bytes.extend_from_slice(&end);
+        self.gate = self.bytes.len();
     }
 
     fn record(&mut self, key: &[u8], value: &[u8]) {
-        let mut out = Vec::with_capacity(key.len() + value.len() + 16);
-        journal::command(&mut out, 0, 0, &[b"SET".as_slice(), key, value]);
-        if self.next_lsn == 1 {
-            journal::lsn(&mut out, 1);
+        self.buf.clear();
+        journal::command(&mut self.buf, 0, 0, &[b"SET".as_slice(), key, value]);
+        self.records += 1;
+        if self.records == 1 {
+            journal::lsn(&mut self.buf, 1);
         }
-        self.next_lsn += 1;
-        self.stable.push(&out);
+        self.bytes.extend_from_slice(&self.buf);
     }
 
-    fn finish(self) -> ScriptFlow {
-        ScriptFlow { token: self.token, snapshot: self.snapshot.finish(), stable: self.stable.finish() }
+    fn finish(self) -> FlowScript {
+        FlowScript {
+            token: self.token,
+            bytes: self.bytes.freeze(),
+            sync_end: self.sync_end,
+            gate: self.gate,
+            asked: None,
+            next_lsn: [1, 1 + self.records],
+        }
     }
 }

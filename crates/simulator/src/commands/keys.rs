@@ -220,7 +220,7 @@ pub(super) fn copy(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     if !replace && tx.exists(&a[2]) {
         return Ok(Reply::Int(0));
     }
-    tx.span([&a[1], &a[2]]);
+    tx.transact();
     restore_copy(tx, &a[2], entry);
     Ok(Reply::Int(1))
 }
@@ -236,9 +236,7 @@ pub(super) fn move_key(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     if to == tx.db {
         return Err(Failure::err("source and destination objects are the same"));
     }
-    if tx.txid == 0 {
-        tx.txid = tx.engine.next_txid();
-    }
+    tx.transact();
     let moved = tx.exists(key) && tx.peek_in(to, key).is_none();
     if moved {
         if let Some(entry) = tx.del(key) {
@@ -277,9 +275,7 @@ pub(super) fn touch(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 
 /// One record on every flow, all with the same transaction id.
 fn flush(tx: &mut Tx<'_>, name: &str, dbs: std::ops::Range<u16>) -> Done {
-    if tx.txid == 0 {
-        tx.txid = tx.engine.next_txid();
-    }
+    tx.transact();
     for shard in 0..tx.engine.shards.len() {
         tx.log_on(shard, &[name]);
         dbs.clone().for_each(|db| tx.engine.shards[shard].flush(db));

@@ -125,7 +125,7 @@ pub(super) fn mpop_args(a: &[Bytes]) -> Result<(&[Bytes], End, usize), Failure> 
 /// (`list_family.cc OpPop`, seen in the `commands` capture).
 fn take_many(tx: &mut Tx<'_>, a: &[Bytes]) -> Result<Option<Reply>, Failure> {
     let (keys, end, count) = mpop_args(a)?;
-    tx.span(keys);
+    tx.transact();
     for key in keys {
         if let Some(items) = take(tx, key, end, count)? {
             tx.log(key, &[pop_name(end), key]);

@@ -121,7 +121,7 @@ pub(super) fn smove(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     if src == dst {
         return Ok(Reply::Int(1));
     }
-    tx.span([src, dst]);
+    tx.transact();
     if let Some(set) = tx.set_mut(src)? {
         set.remove(member);
     }
@@ -156,7 +156,7 @@ fn combine(tx: &mut Tx<'_>, keys: &[Bytes], op: Op) -> Result<BTreeSet<Bytes>, F
 
 /// Journaled as `DEL dst` and `SADD dst member...`; only the DEL when the result is empty.
 fn store(tx: &mut Tx<'_>, a: &[Bytes], op: Op) -> Done {
-    tx.span(&a[1..]);
+    tx.transact();
     let dst = &a[1];
     let result = combine(tx, &a[2..], op)?;
     let n = result.len();

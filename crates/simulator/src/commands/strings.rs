@@ -324,7 +324,7 @@ pub(super) fn getbit(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 /// does not say so, as in v1.40.1.
 pub(super) fn bitop(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let dst = &a[2];
-    tx.span(&a[2..]);
+    tx.transact();
     let mut sources = Vec::with_capacity(a.len() - 3);
     for key in &a[3..] {
         sources.push(current(tx, key)?);

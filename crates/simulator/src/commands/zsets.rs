@@ -192,7 +192,7 @@ pub(super) fn bzpopmax(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 /// Journaled as `ZPOPMIN key n` or `ZPOPMAX key n`.
 fn take_many(tx: &mut Tx<'_>, a: &[Bytes]) -> Result<Option<Reply>, Failure> {
     let (keys, end, count) = mpop_args(a)?;
-    tx.span(keys);
+    tx.transact();
     for key in keys {
         if let Some(items) = take(tx, key, end, count)? {
             tx.log(key, &[pop_name(end), key, &args::text(items.len())]);

@@ -219,6 +219,13 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Gives the command a transaction id, as commands that run in several hops or on all shards have one.
+    pub(crate) fn transact(&mut self) {
+        if self.txid == 0 {
+            self.txid = self.engine.next_txid();
+        }
+    }
+
     /// Gives the command a transaction id if its keys live on several shards.
     pub(crate) fn span<'k>(&mut self, keys: impl IntoIterator<Item = &'k Bytes>) {
         if self.txid != 0 {

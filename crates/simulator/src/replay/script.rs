@@ -1,0 +1,68 @@
+//! What a replaying or prepared master sends and answers.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+
+/// Everything that is known before the first replica attaches.
+#[derive(Debug, Clone)]
+pub(crate) struct Script {
+    pub(crate) replid: String,
+    /// The number in the `SYNC<n>` of the first attachment; later ones count on.
+    pub(crate) first_sync: u32,
+    /// The ordinal in the greeting.
+    pub(crate) ordinal: i64,
+    /// Whether the greeting has a lineage (v1.40 and later).
+    pub(crate) lineage: bool,
+    /// As in `INFO server`, e.g. `df-v1.40.1`.
+    pub(crate) release: String,
+    pub(crate) style: Style,
+    pub(crate) flows: Vec<FlowScript>,
+    /// Per database: keys, and how many of them expire.
+    pub(crate) keyspace: BTreeMap<u32, (usize, usize)>,
+    pub(crate) names: Names,
+}
+
+/// How the recorded replica was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// FULL.
+    Full,
+    /// PARTIAL, then DFLY SYNC and an RDB frame around the journal (v1.34 and earlier).
+    PartialRdb,
+    /// PARTIAL, then the journal (v1.35 and later).
+    PartialJournal,
+}
+
+/// One flow.
+#[derive(Debug, Clone)]
+pub(crate) struct FlowScript {
+    pub(crate) token: String,
+    pub(crate) bytes: Bytes,
+    /// How much goes out at DFLY SYNC.
+    pub(crate) sync_end: usize,
+    /// How much goes out before the journal is released.
+    pub(crate) gate: usize,
+    /// The LSN that a PARTIAL answer needs.
+    pub(crate) asked: Option<u64>,
+    /// `DFLY REPLICAOFFSET` while the gate is closed, and afterwards.
+    pub(crate) next_lsn: [u64; 2],
+}
+
+/// Which keys EXISTS finds.
+#[derive(Debug, Clone)]
+pub(crate) enum Names {
+    /// Database and key.
+    Listed(HashSet<(u32, Bytes)>),
+    /// Database 0, the keys that [`crate::prepared::key`] makes of the numbers below this.
+    Numbered(usize),
+}
+
+impl Names {
+    pub(crate) fn contains(&self, db: u32, key: &Bytes) -> bool {
+        match self {
+            Names::Listed(names) => names.contains(&(db, key.clone())),
+            Names::Numbered(count) => db == 0 && crate::prepared::number(key).is_some_and(|n| n < *count),
+        }
+    }
+}

@@ -119,7 +119,8 @@ impl<'a> Running<'a> {
             side: Side::new(context.shared.target.clone()),
         };
         let resumed_at = running.resumed_at(attachment);
-        let limit = running.spool_limit().min(SNAPSHOT_SPOOL);
+        let snapshot = attachment.answer != Answer::Partial;
+        let limit = running.spool_limit().min(if snapshot { SNAPSHOT_SPOOL } else { usize::MAX });
         let mut writers = Vec::new();
         for (id, socket) in attachment.take_flows().into_iter().enumerate() {
             let (sender, input) = spool::channel(limit);
@@ -177,9 +178,6 @@ impl<'a> Running<'a> {
         }
         if self.context.goal == Goal::Migrate {
             return Outcome::Migrated;
-        }
-        for gauge in &self.gauges {
-            gauge.set_limit(self.spool_limit());
         }
         self.order_all(|| Order::Go);
         for (id, writer) in writers.into_iter().enumerate() {
@@ -247,7 +245,11 @@ impl<'a> Running<'a> {
 
     async fn take(&mut self, notice: Notice) -> Result<(), Outcome> {
         match notice {
-            Notice::Cut { .. } => self.cuts += 1,
+            Notice::Cut { flow } => {
+                self.cuts += 1;
+                // From now on what the master sends must not wait: it holds all its clients while STARTSTABLE is pending.
+                self.gauges[flow].set_limit(self.spool_limit());
+            }
             Notice::Ready { flow, next } => self.ready[flow] = Some(next),
             Notice::Global { flow, lsn, txid, global } => {
                 match self.barrier.arrive(flow, lsn, txid, global) {
@@ -306,6 +308,7 @@ impl<'a> Running<'a> {
         let (lost, mut silent) = unbounded_channel();
         let _watch = AbortOnDrop(self.watch_source(lost));
         let mut removal = self.removal().await;
+        let _end = removal.as_ref().map(|task| AbortOnDrop(task.abort_handle()));
         loop {
             let step = tokio::select! {
                 biased;
@@ -453,10 +456,11 @@ impl<'a> Running<'a> {
             }
         }
         let stable = self.context.shared.status.phase().0 == Phase::Stable;
-        if stable && !matches!(outcome, Outcome::StartOver(_)) {
-            if let Err(failed) = self.store_current().await {
-                outcome = failed;
-            }
+        if stable
+            && !matches!(outcome, Outcome::StartOver(_))
+            && let Err(failed) = self.store_current().await
+        {
+            outcome = failed;
         }
         attachment.close(ackers).await;
         self.readers.iter().for_each(JoinHandle::abort);

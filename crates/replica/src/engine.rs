@@ -70,14 +70,14 @@ impl Replica {
     ///
     /// # Errors
     /// [`Error`]; [`Error::exit`] tells the exit code.
-    pub async fn run(mut self) -> Result<Finished, Error> {
+    pub async fn run(self) -> Result<Finished, Error> {
         let result = self.run_to_the_end().await;
         self.status.enter(Phase::Stopped, result.as_ref().err().map(ToString::to_string).unwrap_or_default());
         self.status.log_lacking();
         result
     }
 
-    async fn run_to_the_end(&mut self) -> Result<Finished, Error> {
+    async fn run_to_the_end(&self) -> Result<Finished, Error> {
         let ledger = Ledger::open(&self.settings.checkpoint_dir).await?;
         let (count, first) = ledger.not_in_sync(SHOWN_NOT_IN_SYNC).await?;
         self.status.set_not_in_sync(count, first);
@@ -93,7 +93,12 @@ impl Replica {
                 Some(_) => None,
                 None => ledger.state().await.and_then(resume),
             };
-            let (source, attachment) = match self.attach(resume.as_ref()).await {
+            let attached = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return Ok(Finished::Stopped),
+                attached = self.attach(resume.as_ref()) => attached,
+            };
+            let (source, attachment) = match attached {
                 Ok(attached) => attached,
                 Err(error) => {
                     attempts.failed(error)?;
@@ -106,10 +111,21 @@ impl Replica {
             attempts.attached = true;
             let began = Instant::now();
             let shared = self.shared(&attachment, &target, &mapping, &ledger);
-            let prepared = self.prepare(&attachment, &shared, source, start_over.take()).await;
-            if let Err(error) = prepared {
-                attachment.close(Vec::new()).await;
-                return Err(error);
+            let prepared = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => Ok(false),
+                prepared = self.prepare(&attachment, &shared, source, start_over.take()) => prepared.map(|()| true),
+            };
+            match prepared {
+                Ok(true) => {}
+                Ok(false) => {
+                    attachment.close(Vec::new()).await;
+                    return Ok(Finished::Stopped);
+                }
+                Err(error) => {
+                    attachment.close(Vec::new()).await;
+                    return Err(error);
+                }
             }
             let context = Context {
                 shared,
@@ -136,11 +152,16 @@ impl Replica {
     }
 
     /// The target, waited for up to a minute. `None`: told to stop meanwhile.
-    async fn target(&mut self) -> Result<Option<Arc<Target>>, Error> {
+    async fn target(&self) -> Result<Option<Arc<Target>>, Error> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(200);
         loop {
-            let error = match Target::connect(&self.settings.target).await {
+            let connected = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return Ok(None),
+                connected = Target::connect(&self.settings.target) => connected,
+            };
+            let error = match connected {
                 Ok(target) => return Ok(Some(target)),
                 Err(error) if error.class() != Class::Retry => return Err(error.into()),
                 Err(error) => error,
@@ -261,12 +282,17 @@ impl Replica {
     }
 
     /// Waits; true when it is told to stop meanwhile.
-    async fn pause(&mut self, pause: Duration) -> bool {
+    async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
-            _ = self.stop.wait_for(|stop| *stop) => true,
+            () = told_to_stop(&self.stop) => true,
             () = tokio::time::sleep(pause) => false,
         }
     }
+}
+
+async fn told_to_stop(stop: &Stop) {
+    // A program that dropped its end wants to stop as well.
+    let _ = stop.clone().wait_for(|stop| *stop).await;
 }
 
 /// The stored position, if it can be resumed from.

@@ -13,6 +13,7 @@
 //! | [`engine`] | attach, run, back off, attach again |
 //! | [`attachment`] | one attachment from SYNC to its end |
 //! | [`phase`] | where an attachment stands, and where it may go from there |
+//! | [`plan`] | what a run would do, without doing it |
 //! | [`flow_task`] | one flow: snapshot and journal |
 //! | [`apply`] | a treatment becomes commands, counts and doubts |
 //! | [`global`] | FLUSHALL, FLUSHDB, FLUSHSLOTS: once, for all flows |
@@ -33,6 +34,7 @@ pub mod flow_task;
 pub mod global;
 pub mod ledger;
 pub mod phase;
+pub mod plan;
 pub mod removal;
 pub mod settings;
 pub mod source;

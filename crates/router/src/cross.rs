@@ -64,10 +64,10 @@ pub async fn transfer(side: &mut Side, what: &CrossKey) -> Result<Transfer, Erro
         Reply::Error(line) => return Ok(Transfer::Refused(resp::printable(&line))),
         _ => {}
     }
-    if !matches!(operation, CrossOperation::Copy { .. }) {
-        if let Reply::Error(line) = call(side, from, &[b"UNLINK", &from.name]).await? {
-            return Ok(Transfer::Refused(resp::printable(&line)));
-        }
+    if !matches!(operation, CrossOperation::Copy { .. })
+        && let Reply::Error(line) = call(side, from, &[b"UNLINK", &from.name]).await?
+    {
+        return Ok(Transfer::Refused(resp::printable(&line)));
     }
     Ok(Transfer::Done)
 }

@@ -1,6 +1,7 @@
 //! Opening the flows of a fresh attachment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use flow::{Answer, AttachError, FullReason};
@@ -56,7 +57,8 @@ async fn bytes_behind_the_reply_belong_to_the_flow() {
     let mut buf = BytesMut::from(&b"behind what the caller has: "[..]);
     let before = buf.len();
     while buf.len() < before + 9 {
-        assert_ne!(reader.read_chunk(&mut buf).await.unwrap(), 0);
+        let read = tokio::time::timeout(Duration::from_secs(20), reader.read_chunk(&mut buf));
+        assert_ne!(read.await.expect("the bytes were sent").unwrap(), 0);
     }
     assert_eq!(&buf[..], b"behind what the caller has: REDIS0009");
 }

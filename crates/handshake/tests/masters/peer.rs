@@ -88,7 +88,10 @@ impl Peer {
 
     /// Waits until the log is as `condition` wants it.
     pub(crate) async fn wait_for(&mut self, condition: impl FnMut(&Vec<Event>) -> bool) -> Vec<Event> {
-        self.events.wait_for(condition).await.unwrap().clone()
+        let limit = std::time::Duration::from_secs(20);
+        let waited = tokio::time::timeout(limit, self.events.wait_for(condition)).await;
+        let waited = waited.map(|events| events.unwrap().clone());
+        waited.unwrap_or_else(|_| panic!("never happened; so far {:#?}", self.commands()))
     }
 
     /// All commands so far.

@@ -1,2 +1,71 @@
-//! The program.
-fn main() {}
+//! df2redis: replicates a Dragonfly master into Redis, Valkey or a Redis Cluster.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`arguments`] | the command line |
+//! | [`configuration`] | a configuration from a file or from two URLs |
+//! | [`failure`] | how a run ends that does not go well |
+//! | [`run`] | `replicate`, `migrate` |
+//! | [`plan`] | `replicate --dry-run` |
+//! | [`progress`] | lines, or a bar, while a run goes on |
+//! | [`status`] | `status` |
+//! | [`checkpoints`] | `checkpoint show`, `checkpoint reset` |
+//! | [`demo`] | `demo` |
+//! | [`logging`], [`signals`], [`output`] | stderr, SIGTERM, stdout |
+
+mod arguments;
+mod checkpoints;
+mod configuration;
+mod demo;
+mod failure;
+mod logging;
+mod output;
+mod plan;
+mod progress;
+mod run;
+mod signals;
+mod status;
+
+use std::process::ExitCode;
+
+use arguments::{CheckpointCommand, Command};
+use replica::Goal;
+
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let command = match arguments::parse() {
+        Ok(Some(command)) => command,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(failure) => return failure.tell(),
+    };
+    match carry_out(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn carry_out(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Replicate(options) => {
+            let config = configuration::load(&options.config, options.dashboard_addr.as_deref())?;
+            if options.dry_run { plan::show(&config) } else { run::run(&config, Goal::Replicate) }
+        }
+        Command::Migrate(options) => run::run(&configuration::load(&options.config, None)?, Goal::Migrate),
+        Command::Status(options) => status::show(&configuration::load(&options.config, None)?, options.json),
+        Command::Checkpoint(CheckpointCommand::Show(from)) => {
+            checkpoints::show(&configuration::load(&from, None)?)
+        }
+        Command::Checkpoint(CheckpointCommand::Reset(from)) => {
+            checkpoints::reset(&configuration::load(&from, None)?)
+        }
+        Command::Demo => demo::run(),
+        Command::Version => {
+            output::say(concat!("df2redis ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(())
+        }
+        Command::Check(_) | Command::ColdImport(_) | Command::Dashboard(_) => {
+            Err(arguments::not_available(&command))
+        }
+    }
+}

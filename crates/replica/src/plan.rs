@@ -130,15 +130,16 @@ pub async fn probe(settings: &Settings) -> Result<Plan, Error> {
     let target = Target::connect(&settings.target).await?;
     startup::check_identity(settings, state.as_ref(), &target)?;
     let mapping = settings.mapping(target.is_cluster())?;
-    let (greeting, mut side) = greet(settings).await?;
+    let Greeted { addr, greeting, mut side } = greet(settings).await?;
+    let databases = databases(&mut side, &target, &mapping).await?;
+    let sync = expected(state.as_ref(), &greeting, &mut side).await;
     let source = FoundSource {
-        addr: greeting.0,
-        release: greeting.1.release,
-        replication_id: greeting.1.replid.clone(),
-        flows: greeting.1.flows,
-        databases: databases(&mut side, &target, &mapping).await?,
+        addr,
+        release: greeting.release,
+        replication_id: greeting.replid,
+        flows: greeting.flows,
+        databases,
     };
-    let sync = expected(state.as_ref(), &greeting.1, &mut side).await;
     let target = found(settings, &target).await?;
     let existing = existing(settings, state.as_ref(), &sync, target.keys);
     Ok(Plan { source, target, mapping, checkpoint: state, not_in_sync, sync, existing })
@@ -150,17 +151,23 @@ async fn inspect(dir: &Path) -> Result<Option<checkpoint::Inspection>, Error> {
     Ok(inspected.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
 }
 
+struct Greeted {
+    addr: String,
+    greeting: Greeting,
+    side: SourceSide,
+}
+
 /// Greets the first source that is a master, as attaching does, and lets it go again.
-async fn greet(settings: &Settings) -> Result<((String, Greeting), SourceSide), Error> {
+async fn greet(settings: &Settings) -> Result<Greeted, Error> {
     let mut last: Option<AttachError> = None;
     for source in &settings.sources {
         let identity =
             Identity { listening_port: source.listening_port, client_id: source.client_id.clone() };
         match Control::greet(&source.connect, &identity, source.known_release).await {
             Ok(control) => {
-                let found = (control.addr().to_owned(), control.greeting().clone());
+                let (addr, greeting) = (control.addr().to_owned(), control.greeting().clone());
                 control.close(source.timeouts.close).await;
-                return Ok((found, SourceSide::new(source.connect.clone())));
+                return Ok(Greeted { addr, greeting, side: SourceSide::new(source.connect.clone()) });
             }
             Err(error) => {
                 // Of several errors the one that the operator can do something about is told.

@@ -1,0 +1,91 @@
+//! `checkpoint show` and `checkpoint reset`.
+
+use std::fmt::{self, Write};
+use std::path::Path;
+
+use checkpoint::{Inspection, Phase, TargetIdentity};
+use config::Config;
+
+use crate::failure::Failure;
+use crate::output::{number, say, seconds, seconds_since};
+
+/// Keys that are not in sync, at most shown.
+const SHOWN: usize = 100;
+
+/// Prints what the checkpoint says.
+pub(crate) fn show(config: &Config) -> Result<(), Failure> {
+    let dir = &config.checkpoint.dir;
+    let Some(inspection) = checkpoint::inspect(dir, SHOWN).map_err(in_use_by_a_daemon)? else {
+        say(&format!("no checkpoint in {}\n", dir.display()));
+        return Ok(());
+    };
+    let mut text = String::new();
+    // Writing into a String does not fail.
+    let _ = write(&mut text, dir, &inspection);
+    say(&text);
+    Ok(())
+}
+
+/// Removes the checkpoint.
+pub(crate) fn reset(config: &Config) -> Result<(), Failure> {
+    let dir = &config.checkpoint.dir;
+    if checkpoint::reset(dir).map_err(in_use_by_a_daemon)? {
+        say(&format!(
+            "checkpoint {} removed; the next start takes a full sync, and target.on_existing_data decides what becomes \
+             of the target's keys\n",
+            dir.display()
+        ));
+    } else {
+        say(&format!("no checkpoint in {}\n", dir.display()));
+    }
+    Ok(())
+}
+
+fn in_use_by_a_daemon(error: checkpoint::Error) -> Failure {
+    match error {
+        checkpoint::Error::InUse { dir } => Failure::failed(format!(
+            "checkpoint {} is in use by a daemon; stop it first, or ask it with `df2redis status`",
+            dir.display()
+        )),
+        error => error.into(),
+    }
+}
+
+fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result {
+    writeln!(text, "checkpoint      {}, write {}", dir.display(), number(inspection.generation))?;
+    let Some(state) = &inspection.state else {
+        return writeln!(text, "phase           empty: nothing was replicated yet");
+    };
+    let phase = match state.phase {
+        Phase::None => "nothing was written to the target yet",
+        Phase::FullSync => "full sync, not completed",
+        Phase::Stable => "stable sync",
+    };
+    writeln!(text, "phase           {phase}")?;
+    writeln!(text, "written         {} ago", seconds(seconds_since(state.updated_at_ms)))?;
+    writeln!(text, "replication id  {}", state.replication_id)?;
+    match &state.target {
+        TargetIdentity::Standalone { address, run_id } => {
+            writeln!(text, "target          {address}, run id {run_id}")?;
+        }
+        TargetIdentity::Cluster { node_ids } => {
+            writeln!(
+                text,
+                "target          a cluster of {} masters: {}",
+                node_ids.len(),
+                node_ids.join(", ")
+            )?;
+        }
+    }
+    for (flow, lsn) in state.applied.iter().enumerate() {
+        writeln!(text, "flow {flow:<10} applied LSN {}", number(*lsn))?;
+    }
+    if state.reconcile {
+        writeln!(text, "due             removal of the keys that the source lacks")?;
+    }
+    writeln!(text, "not in sync     {} keys", number(inspection.not_in_sync_count))?;
+    for entry in &inspection.not_in_sync {
+        writeln!(text, "  db{}:{} ({})", entry.db, entry.key.escape_ascii(), entry.reason)?;
+    }
+    Ok(())
+}

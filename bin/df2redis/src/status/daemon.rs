@@ -1,0 +1,94 @@
+//! Asks a running daemon for its report.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use config::{Address, Config};
+use replica::Report;
+
+use crate::configuration;
+
+/// For each of: connect, and every read.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Most bytes of an answer.
+const LARGEST: u64 = 64 << 20;
+
+/// What came of asking.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The daemon of this configuration.
+    Report(Box<Report>),
+    /// Nobody answered.
+    Nothing {
+        /// Why, as a part of a sentence.
+        why: String,
+    },
+    /// Somebody else answered.
+    Other {
+        /// Who, as a sentence.
+        why: String,
+    },
+}
+
+/// Asks at `dashboard.addr`.
+pub(crate) fn ask(config: &Config) -> Answer {
+    let Some(addr) = config.dashboard.addr.as_ref().filter(|addr| addr.port != 0) else {
+        return Answer::Nothing { why: "dashboard.addr names no port to ask at".into() };
+    };
+    let (code, body) = match get(addr, "/api/status") {
+        Ok(answer) => answer,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Answer::Other { why: format!("what listens on {addr} is no df2redis ({error})") };
+        }
+        Err(_) => return Answer::Nothing { why: format!("no daemon answers at {addr}") },
+    };
+    match serde_json::from_slice::<Report>(&body) {
+        Ok(report) if code == 200 => {
+            let ours = (configuration::source(config), configuration::target(config));
+            if (&report.source, &report.target) == (&ours.0, &ours.1) {
+                return Answer::Report(Box::new(report));
+            }
+            let why = format!(
+                "the daemon at {addr} replicates {} to {}, not {} to {}",
+                report.source, report.target, ours.0, ours.1
+            );
+            Answer::Other { why }
+        }
+        _ => Answer::Other { why: format!("what listens on {addr} is no df2redis (HTTP {code})") },
+    }
+}
+
+/// GET: HTTP status and body. In HTTP/1.0 the body ends with the connection.
+fn get(addr: &Address, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = connect(addr)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(LARGEST).read_to_end(&mut answer)?;
+    let wrong = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(wrong)?;
+    let head = std::str::from_utf8(&answer[..end]).map_err(|_| wrong())?;
+    let mut words = head.split(' ');
+    let http = words.next().is_some_and(|word| word.starts_with("HTTP/1."));
+    let code = words.next().and_then(|word| word.parse().ok()).filter(|_| http).ok_or_else(wrong)?;
+    Ok((code, answer.split_off(end + 4)))
+}
+
+fn connect(addr: &Address) -> io::Result<TcpStream> {
+    // Where one listens on every interface, the loopback interface is the nearest one.
+    let host = match addr.host.as_str() {
+        "0.0.0.0" => "127.0.0.1",
+        "::" => "::1",
+        host => host,
+    };
+    let mut last = io::ErrorKind::NotFound.into();
+    for addr in (host, addr.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&addr, PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

@@ -1,0 +1,34 @@
+//! `status`: asks the running daemon, else the checkpoint.
+
+mod daemon;
+mod page;
+mod stored;
+
+use config::Config;
+
+use crate::configuration;
+use crate::failure::Failure;
+use crate::output::say;
+
+pub(crate) use daemon::{Answer, ask};
+pub(crate) use page::page;
+
+/// Prints how the replication stands.
+pub(crate) fn show(config: &Config, json: bool) -> Result<(), Failure> {
+    let report = match ask(config) {
+        Answer::Report(report) => *report,
+        Answer::Nothing { why } => stored::report(config, &why)?,
+        Answer::Other { why } => {
+            eprintln!("df2redis: {why}; set dashboard.addr to the address of this configuration's daemon");
+            stored::report(config, &why)?
+        }
+    };
+    if json {
+        let text = serde_json::to_string_pretty(&report)
+            .map_err(|error| Failure::failed(format!("status as JSON: {error}")))?;
+        say(&format!("{text}\n"));
+    } else {
+        say(&page(&report, &configuration::dashboard(config)));
+    }
+    Ok(())
+}

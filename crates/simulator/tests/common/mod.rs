@@ -291,3 +291,6 @@ pub fn capture(name: &str) -> simulator::Capture {
     let flows = (0..).map_while(|i| capture_file(name, &format!("flow-{i}.bin"))).map(Bytes::from).collect();
     simulator::Capture::from_parts(&meta, flows).unwrap()
 }
+
+pub mod follow;
+pub mod target;

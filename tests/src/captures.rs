@@ -107,6 +107,11 @@ pub fn load(version: &str, scenario: &str) -> Capture {
     }
 }
 
+/// One file of a capture as it was recorded, e.g. `file("v1.40.1", "types", "meta.json")`; `None` if there is none.
+pub fn file(version: &str, scenario: &str, name: &str) -> Option<Vec<u8>> {
+    bytes(&root().join(version).join(scenario), name)
+}
+
 fn journal_line(line: &str) -> (u32, Vec<Vec<u8>>) {
     let row: Vec<serde_json::Value> = serde_json::from_str(line).expect("a line of journal.txt is an array");
     let db = row[0].as_u64().and_then(|db| u32::try_from(db).ok()).expect("the first item is a database");

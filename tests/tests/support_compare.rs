@@ -7,7 +7,7 @@ use std::time::Instant;
 use scenarios::captures;
 use scenarios::known_differences::{self, Known, On};
 use scenarios::logical::{Contents, Logical, Value, What, diff, mapped, prefixed, prefixed_with};
-use scenarios::logical::{read_cluster, read_server, report};
+use scenarios::logical::{read_cluster, read_server, report, write};
 use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer};
 use scenarios::workload::{fill, seed};
 
@@ -89,6 +89,15 @@ fn every_injected_difference_is_found() {
         assert_eq!(found.len(), 1, "{commands:?}: {}", report(&found));
         assert_eq!((found[0].key.as_slice(), found[0].what), (key.as_bytes(), *what), "{commands:?}");
     }
+}
+
+#[test]
+fn what_was_read_can_be_written() {
+    let source = seeded();
+    let contents = read_server(&source.endpoint());
+    let target = RedisServer::start(RedisOptions::default());
+    write(&[target.endpoint()], &contents);
+    assert_eq!(diff(&contents, &read_server(&target.endpoint())), []);
 }
 
 #[test]

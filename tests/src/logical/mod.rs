@@ -4,6 +4,7 @@ mod diff;
 mod jsonl;
 mod read;
 mod stream;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ pub(crate) use jsonl::latin1;
 pub use jsonl::parse_jsonl;
 pub use read::{read_cluster, read_server};
 pub use stream::{Entry, Group, Stream};
+pub use write::write;
 
 /// A database number and a key.
 pub type Name = (u32, Vec<u8>);

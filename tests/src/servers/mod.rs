@@ -5,6 +5,7 @@ mod dragonfly;
 mod ports;
 mod process;
 mod redis_server;
+mod replayed;
 mod simulated;
 mod tls;
 
@@ -13,5 +14,6 @@ pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_ls
 pub use ports::free_port;
 pub(crate) use process::Process;
 pub use redis_server::{RedisOptions, RedisServer};
+pub use replayed::Replayed;
 pub use simulated::{Simulated, on_runtime};
 pub use tls::Certificates;

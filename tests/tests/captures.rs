@@ -1,0 +1,149 @@
+//! What real masters sent, through the whole program into real targets: exactly what they held arrives.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use checkpoint::{Phase, State, Store, TargetIdentity};
+use scenarios::captures::{self, Capture};
+use scenarios::client::{Endpoint, readable};
+use scenarios::known_differences::{self, KNOWN};
+use scenarios::logical::{Name, diff, mapped, prefixed_with, read_cluster, read_server, write};
+use scenarios::program::{Df2redis, Settings};
+use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer, Replayed};
+use scenarios::wait;
+use tempfile::TempDir;
+
+/// A whole capture, on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A prefix with which no name of the captures begins.
+fn prefix(db: u32) -> String {
+    format!("from-db-{db}:")
+}
+
+fn into_prefixes(name: &Name) -> Option<Name> {
+    prefixed_with(&prefix)(name)
+}
+
+fn unchanged(name: &Name) -> Option<Name> {
+    Some(name.clone())
+}
+
+fn into_standalone(replay: &Replayed, target: &RedisServer) -> Settings {
+    Settings::replicate(&replay.addr(), "redis-standalone", &[target.addr()])
+}
+
+fn into_cluster(replay: &Replayed, target: &Cluster) -> Settings {
+    let prefixes: serde_json::Map<String, serde_json::Value> =
+        (1..16).map(|db| (db.to_string(), prefix(db).into())).collect();
+    Settings::replicate(&replay.addr(), "redis-cluster", &target.seeds()).set("mapping.databases", prefixes)
+}
+
+/// Applies the capture until the last record is acknowledged. A resume starts from a checkpoint with the LSNs that
+/// the recorded replica asked for.
+fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: TargetIdentity) {
+    let dir = TempDir::new().unwrap();
+    if let Some(first) = &capture.first {
+        let state = State {
+            phase: Phase::Stable,
+            replication_id: first.replid.clone(),
+            applied: first.next_lsns.clone(),
+            reserved: first.next_lsns.clone(),
+            reconcile: false,
+            target,
+            updated_at_ms: 0,
+        };
+        store(dir.path(), &state);
+    }
+    let mut program = Df2redis::replicate(settings.set("checkpoint.dir", dir.path().to_string_lossy()));
+    let done = wait::try_until_some(DEADLINE, &mut || {
+        (replay.is_acknowledged() || !program.is_running()).then_some(())
+    });
+    assert!(done.is_some() && program.is_running(), "{}", program.output());
+    assert_eq!(replay.handle().attachments(), 1, "one attachment is enough: {}", program.output());
+}
+
+fn store(dir: &Path, state: &State) {
+    Store::open(dir).unwrap().write(state).unwrap();
+}
+
+/// Does it with every capture; what each of them complains of is told together.
+fn every_capture(mut one: impl FnMut(&Capture) -> Option<String>) {
+    let mut complaints = Vec::new();
+    for (version, scenario) in captures::all() {
+        println!("{version}/{scenario}");
+        if let Some(complaint) = one(&captures::load(&version, &scenario)) {
+            complaints.push(format!("{version}/{scenario}: {complaint}"));
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn every_capture_arrives_exactly_in_a_standalone_server() {
+    let target = RedisServer::start(RedisOptions::default());
+    every_capture(|capture| {
+        target.client().call(&["FLUSHALL"]);
+        if capture.first.is_some() {
+            write(&[target.endpoint()], capture.before.as_ref().unwrap());
+        }
+        let replay = Replayed::start(&capture.version, &capture.scenario);
+        let run_id = target.client().info("server", "run_id").unwrap();
+        let identity = TargetIdentity::Standalone { address: target.addr(), run_id };
+        apply(capture, &replay, into_standalone(&replay, &target), identity);
+        let found = diff(&capture.expected(), &read_server(&target.endpoint()));
+        let known = known_differences::of(KNOWN, &capture.version, &capture.scenario, false);
+        known_differences::complaint(&known, &found, unchanged)
+    });
+}
+
+#[test]
+fn every_capture_arrives_exactly_in_a_cluster() {
+    let target = Cluster::start(ClusterOptions::default());
+    let masters: Vec<Endpoint> = target.master_endpoints();
+    every_capture(|capture| {
+        for node in target.nodes() {
+            node.client().call(&["FLUSHALL"]);
+        }
+        if let (Some(_), Some(before)) = (&capture.first, &capture.before) {
+            write(&masters, &mapped(before, into_prefixes));
+        }
+        let replay = Replayed::start(&capture.version, &capture.scenario);
+        let node_ids = target.masters().into_iter().map(|node| node.id).collect();
+        apply(capture, &replay, into_cluster(&replay, &target), TargetIdentity::Cluster { node_ids });
+        let found = diff(&mapped(&capture.expected(), into_prefixes), &read_cluster(&masters));
+        let known = known_differences::of(KNOWN, &capture.version, &capture.scenario, true);
+        known_differences::complaint(&known, &found, into_prefixes)
+    });
+}
+
+/// Database 0 of these captures holds names such as `db1:str:1`, and database 1 a `str:1`.
+#[test]
+fn the_default_prefix_collides_and_stops_the_run() {
+    let target = Cluster::start(ClusterOptions::default());
+    let mut collisions = 0;
+    every_capture(|capture| {
+        let looks_prefixed = |(db, key): &Name| *db == 0 && key.starts_with(b"db1:");
+        if capture.first.is_some() || !capture.before.iter().flatten().any(|(name, _)| looks_prefixed(name)) {
+            return None;
+        }
+        collisions += 1;
+        for node in target.nodes() {
+            node.client().call(&["FLUSHALL"]);
+        }
+        let replay = Replayed::start(&capture.version, &capture.scenario);
+        let mut program =
+            Df2redis::replicate(Settings::replicate(&replay.addr(), "redis-cluster", &target.seeds()));
+        let output = program.wait_exit(DEADLINE);
+        let line = output.stderr.lines().last().unwrap();
+        assert_eq!(output.code(), 1, "{}", output.stderr);
+        assert!(line.contains("str:1") && line.contains("mapping.databases"), "{line}");
+        println!("{line}");
+        // The name in question was not written.
+        let collided = |((_, key), _): &(&Name, &_)| key.starts_with(b"db") && line.contains(&readable(key));
+        assert_eq!(read_cluster(&target.master_endpoints()).iter().filter(collided).count(), 0);
+        None
+    });
+    assert!(collisions >= 7, "{collisions}");
+}

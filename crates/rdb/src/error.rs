@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// What to do about an [`Error`].
+/// What to do about an [`enum@Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The bytes contradict the format: close, and start over with a full sync.

@@ -131,11 +131,11 @@ fn streams() -> Vec<(String, Bytes)> {
     let mut streams = Vec::new();
     for flow in snapshots().iter().filter(|flow| flow.scenario.ends_with("types")) {
         for item in support::decode(&flow.bytes, Limits::default()).unwrap().0 {
-            if let rdb::Item::Value(value) = item {
-                if value.kind == Kind::Stream3 {
-                    let name = String::from_utf8(value.meta.key.to_vec()).unwrap();
-                    streams.push((format!("{} {name}", flow.name), value.payload));
-                }
+            if let rdb::Item::Value(value) = item
+                && value.kind == Kind::Stream3
+            {
+                let name = String::from_utf8(value.meta.key.to_vec()).unwrap();
+                streams.push((format!("{} {name}", flow.name), value.payload));
             }
         }
     }

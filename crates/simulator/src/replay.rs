@@ -6,12 +6,18 @@
 //! out in the first part: a replica is told the LSN a little earlier than by a real master, which changes nothing,
 //! because the stable stream begins behind the EOF token. A recording without a token (a partial sync of v1.35 or
 //! later) is sent at STARTSTABLE as a whole.
+//!
+//! A recorded journal can be resumed as on a master of v1.35 or later: a flow asked for with the LSN of one of its
+//! records, or of the next one, is answered PARTIAL and goes on with that record. Positions for cuts, stalls and
+//! [`ReplayHandle::sent`] are places in the recording, wherever an attachment began. On recordings of older masters,
+//! which would wrap the missed records into a new snapshot stream, only the recorded attachment can be had.
 
 mod attachment;
 mod capture;
 mod connection;
 mod handle;
 mod master;
+mod records;
 mod script;
 
 use std::time::Duration;
@@ -65,7 +71,7 @@ impl ReplayBuilder {
     }
 
     /// Closes the attachment after exactly `bytes` bytes of flow `flow`, the first `times` times that it comes so
-    /// far. Several cuts may be planned.
+    /// far (it may also begin there). Several cuts may be planned.
     pub fn cut(mut self, flow: usize, bytes: u64, times: usize) -> Self {
         self.plan.cuts.push(master::Cut { flow, bytes, times });
         self

@@ -12,7 +12,7 @@ pub(crate) struct Script {
     pub(crate) first_sync: u32,
     /// The ordinal in the greeting.
     pub(crate) ordinal: i64,
-    /// Whether the greeting has a lineage (v1.40 and later).
+    /// Whether the greeting has a lineage (v1.40 and later). Such a master also resumes in journal style.
     pub(crate) lineage: bool,
     /// As in `INFO server`, e.g. `df-v1.40.1`.
     pub(crate) release: String,
@@ -43,10 +43,28 @@ pub(crate) struct FlowScript {
     pub(crate) sync_end: usize,
     /// How much goes out before the journal is released.
     pub(crate) gate: usize,
-    /// The LSN that a PARTIAL answer needs.
+    /// Where the raw journal begins.
+    pub(crate) journal_at: usize,
+    /// The LSN that the recorded replica asked for.
     pub(crate) asked: Option<u64>,
     /// `DFLY REPLICAOFFSET` while the gate is closed, and afterwards.
     pub(crate) next_lsn: [u64; 2],
+}
+
+impl FlowScript {
+    /// Where the record with this LSN begins; the end for the LSN of the next record.
+    pub(super) fn position(&self, lsn: u64, released: bool) -> Option<usize> {
+        if lsn > self.next_lsn[usize::from(released)] {
+            return None;
+        }
+        let starts = super::records::starts(&self.bytes[self.journal_at..])?;
+        let first = self.next_lsn[1].checked_sub(starts.len() as u64)?;
+        let index = usize::try_from(lsn.checked_sub(first)?).ok()?;
+        match starts.get(index) {
+            Some(start) => Some(self.journal_at + start),
+            None => (index == starts.len()).then_some(self.bytes.len()),
+        }
+    }
 }
 
 /// Which keys EXISTS finds.

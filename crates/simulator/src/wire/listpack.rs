@@ -3,7 +3,7 @@
 use super::primitive::canonical_i64;
 
 /// Header (u32 LE total size, u16 LE count) plus the end byte.
-pub(crate) const OVERHEAD: usize = 7;
+const OVERHEAD: usize = 7;
 
 /// Builds one listpack, element by element.
 #[derive(Debug)]

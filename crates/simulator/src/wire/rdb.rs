@@ -5,7 +5,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use super::listpack::{Listpack, OVERHEAD};
+use super::listpack::Listpack;
 use super::primitive::{canonical_i64, len, raw_string, string};
 use crate::engine::stream::{Id, Stream};
 use crate::engine::value::{Value, Zset};
@@ -14,6 +14,9 @@ use crate::engine::value::{Value, Zset};
 pub(crate) const CHUNK: usize = 64 << 10;
 /// Least and most bytes that are worth compressing (v1.28 and later).
 const COMPRESSIBLE: std::ops::RangeInclusive<usize> = 256..=1 << 20;
+
+/// A hash stays a listpack up to this size (`max_listpack_map_bytes`).
+const HASH_LISTPACK_MAX: usize = 1024;
 
 /// Value type codes (v1.40.1 `rdb_save.cc RdbObjectType`).
 pub(crate) mod code {
@@ -208,15 +211,15 @@ pub(crate) fn value(v: &Value) -> Encoded {
             }
         },
         Value::Hash(fields) => {
-            let small = fields.iter().all(|(f, v)| f.len() <= 64 && v.len() <= 64);
-            let bytes: usize = fields.iter().map(|(f, v)| f.len() + v.len() + 4).sum();
-            if small && bytes + OVERHEAD <= 1024 {
+            if fields.len() <= 512 && fields.iter().all(|(f, v)| f.len() <= 64 && v.len() <= 64) {
                 let mut lp = Listpack::new();
                 for (f, v) in fields {
                     lp.push(f);
                     lp.push(v);
                 }
-                return packed(code::HASH_LISTPACK, lp);
+                if lp.size() < HASH_LISTPACK_MAX {
+                    return packed(code::HASH_LISTPACK, lp);
+                }
             }
             let mut c = Cutter::new(fields.len());
             for (f, v) in fields {

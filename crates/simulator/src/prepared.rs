@@ -266,6 +266,7 @@ impl Flow {
             bytes: self.bytes.freeze(),
             sync_end: self.sync_end,
             gate: self.gate,
+            journal_at: self.gate,
             asked: None,
             next_lsn: [1, 1 + self.records],
         }

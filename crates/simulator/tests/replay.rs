@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Client, Replica, Resp, capture, capture_file, until};
+use common::{Client, Replica, Resp, capture, capture_file, records, until};
 use rdb::Item;
 use simulator::{Capture, Pacing, Replay, ReplayHandle};
 
@@ -170,11 +170,11 @@ async fn a_stalled_flow_goes_on_when_it_is_told_to_and_the_others_do_not_wait() 
 }
 
 #[tokio::test]
-async fn a_partial_sync_is_answered_for_the_recorded_lsns_only() {
+async fn a_partial_sync_is_answered_for_recorded_lsns_only() {
     for name in ["v1.34.0/resume", "v1.40.1/resume"] {
         let master = start(capture(name)).await;
         let mut lsns = asked(name).unwrap();
-        lsns[1] += 1;
+        lsns[1] -= 1;
         let mut control = Client::open(master.addr()).await;
         let greeting = control.call(&["REPLCONF", "capa", "dragonfly"]).await;
         let (replid, sync_id) = (greeting.items()[0].text(), greeting.items()[1].text());
@@ -182,9 +182,50 @@ async fn a_partial_sync_is_answered_for_the_recorded_lsns_only() {
             let mut flow = Client::open(master.addr()).await;
             let mut args = vec!["DFLY", "FLOW", &replid, &sync_id, "1"];
             args.extend(lsn.as_deref());
-            assert!(flow.call(&args).await.text().contains("recorded with"), "{name} {lsn:?}");
+            assert!(flow.call(&args).await.text().contains("cannot be resumed"), "{name} {lsn:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_journal_is_resumed_at_every_record() {
+    let capture = capture("v1.40.1/commands");
+    let master = start(capture.clone()).await;
+    let mut whole = Vec::new();
+    {
+        let mut replica = Replica::attach(master.addr(), None).await;
+        replica.reach_stable().await;
+        received(&replica, &[0, 1, 2].map(|i| capture.flow(i).len())).await;
+        whole.extend((0..3).map(|i| replica.journal(i).unwrap()));
+    }
+    let ends = capture.next_lsns();
+    let all: Vec<_> = whole.iter().map(|journal| records(journal, 1)).collect();
+    for lsn in 1..=ends.iter().copied().max().unwrap() {
+        let lsns: Vec<u64> = ends.iter().map(|end| lsn.min(*end)).collect();
+        let mut replica = Replica::attach(master.addr(), Some(&lsns)).await;
+        assert_eq!(replica.kinds, ["PARTIAL"; 3]);
+        assert_eq!(replica.sync().await, Resp::Error("ERR invalid state".into()));
+        assert_eq!(replica.start_stable().await, Resp::ok());
+        for flow in 0..3 {
+            let left = (ends[flow] - lsns[flow]) as usize;
+            until("its records", || records_so_far(&replica.bytes(flow)) == left).await;
+            let rest = replica.bytes(flow);
+            assert!(whole[flow].ends_with(&rest));
+            assert_eq!(records(&rest, lsns[flow]), all[flow][all[flow].len() - left..]);
+            assert_eq!(master.sent(flow), master.size(flow));
+        }
+    }
+    // One flow is asked for beyond its end.
+    let replica = Replica::attach(master.addr(), Some(&[ends[0] + 1, ends[1], ends[2]])).await;
+    assert_eq!(replica.kinds, ["FULL", "PARTIAL", "PARTIAL"]);
+}
+
+/// Whole records in a journal that may end anywhere.
+fn records_so_far(bytes: &[u8]) -> usize {
+    let mut decoder = journal::Decoder::new(journal::Limits::default());
+    decoder.feed(Bytes::copy_from_slice(bytes));
+    let entries = std::iter::from_fn(|| decoder.next().unwrap());
+    entries.filter(|entry| matches!(entry, journal::Entry::Record(_))).count()
 }
 
 #[tokio::test]
@@ -258,6 +299,9 @@ async fn descriptions_that_do_not_fit_are_refused() {
     let mut short = flows.clone();
     short[1] = short[1].slice(..short[1].len() - 1);
     assert!(Capture::from_parts(&meta, short).is_err(), "a flow whose token is cut off");
+    let mut half = flows.clone();
+    half[1] = [&half[1][..], &[10, 0, 1]].concat().into();
+    assert!(Capture::from_parts(&meta, half).is_err(), "half a record");
     let capture = Capture::from_parts(&meta, flows).unwrap();
     assert!(capture.clone().with_before(b"{\"key\": 1}").is_err());
     assert!(Replay::builder(capture).cut(3, 0, 1).start().await.is_err());

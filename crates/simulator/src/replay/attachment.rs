@@ -24,6 +24,8 @@ pub(super) struct Attachment {
 #[derive(Debug, Default)]
 struct Flow {
     open: AtomicBool,
+    /// Answered PARTIAL: only the journal follows.
+    journal_only: AtomicBool,
     sent: AtomicU64,
     acked: AtomicU64,
 }
@@ -65,8 +67,17 @@ impl Attachment {
     }
 
     /// Registers a flow; false if it was open already.
-    pub(super) fn open_flow(&self, flow: usize) -> bool {
-        !self.flows[flow].open.swap(true, Ordering::Relaxed)
+    pub(super) fn open_flow(&self, flow: usize, journal_only: bool) -> bool {
+        let opened = !self.flows[flow].open.swap(true, Ordering::Relaxed);
+        if opened {
+            self.flows[flow].journal_only.store(journal_only, Ordering::Relaxed);
+        }
+        opened
+    }
+
+    /// How many of the flows have no snapshot.
+    pub(super) fn journal_only(&self) -> usize {
+        self.flows.iter().filter(|flow| flow.journal_only.load(Ordering::Relaxed)).count()
     }
 
     pub(super) fn all_flows_open(&self) -> bool {

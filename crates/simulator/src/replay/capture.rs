@@ -6,6 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::records;
 use super::script::{FlowScript, Names, Script, Style};
 use crate::Error;
 
@@ -73,24 +74,27 @@ impl Capture {
         let lineage = greeting.len() > 4;
         let first_sync = meta.sync_id.strip_prefix("SYNC").and_then(|n| n.parse().ok());
         let mut scripts = Vec::with_capacity(flows.len());
+        let mut framed = 0;
         for (id, bytes) in flows.into_iter().enumerate() {
             let token = meta.eof_tokens[id].clone();
             let asked = meta.flow_replies[id].first().and_then(|e| e.sent.get(5)?.parse().ok());
-            let sync_end = first_part(&bytes, &token, meta.next_lsn_at_end[id]);
             let next_lsn = [meta.next_lsn_at_end[id]; 2];
-            scripts.push((
-                sync_end,
-                FlowScript { token, gate: bytes.len(), bytes, sync_end: 0, asked, next_lsn },
-            ));
+            let frame = Frame::find(&bytes, &token, next_lsn[1]);
+            framed += usize::from(frame.is_some());
+            let Frame { first_part: sync_end, end: journal_at } = frame.unwrap_or_default();
+            if records::starts(&bytes[journal_at..]).is_none() {
+                return Err(wrong(format!("flow {id} does not end with a journal")));
+            }
+            let gate = bytes.len();
+            scripts.push(FlowScript { token, bytes, sync_end, gate, journal_at, asked, next_lsn });
         }
-        let framed = scripts.iter().filter(|(end, _)| end.is_some()).count();
         let style = match (partial, framed) {
             (true, 0) => Style::PartialJournal,
             (false, n) if n == scripts.len() => Style::Full,
             (true, n) if n == scripts.len() => Style::PartialRdb,
             (_, n) => return Err(wrong(format!("{n} of {} flows have an EOF token", scripts.len()))),
         };
-        if partial && scripts.iter().any(|(_, flow)| flow.asked.is_none()) {
+        if partial && scripts.iter().any(|flow| flow.asked.is_none()) {
             return Err(wrong("a PARTIAL flow without the LSN asked for"));
         }
         let script = Script {
@@ -100,10 +104,7 @@ impl Capture {
             lineage,
             release: meta.dragonfly_version,
             style,
-            flows: scripts
-                .into_iter()
-                .map(|(end, f)| FlowScript { sync_end: end.unwrap_or(0), ..f })
-                .collect(),
+            flows: scripts,
             keyspace: BTreeMap::new(),
             names: Names::Listed(HashSet::new()),
         };
@@ -207,18 +208,27 @@ impl Contents {
     }
 }
 
-/// How much of a flow with an RDB frame goes out at DFLY SYNC: up to JOURNAL_OFFSET where that stands raw in front of
-/// the EOF opcode, up to the EOF opcode where a compressed blob holds it. EOF and token are never compressed.
-fn first_part(bytes: &[u8], token: &str, last_lsn: u64) -> Option<usize> {
-    let epilog = [&EOF, token.as_bytes()].concat();
-    let eof = bytes.windows(epilog.len()).position(|window| window == epilog)?;
-    let offset = eof.checked_sub(OFFSET_LEN).and_then(|at| Some((at, bytes[at..eof].split_first()?)));
-    match offset {
-        Some((at, (0xD3, lsn))) => {
-            let lsn = lsn.iter().rev().fold(0, |n: u64, &b| n << 8 | u64::from(b));
-            Some(if lsn <= last_lsn { at } else { eof })
-        }
-        _ => Some(eof),
+/// The RDB part of a flow; nothing of it where the flow is a journal from its first byte.
+#[derive(Default)]
+struct Frame {
+    /// How much goes out at DFLY SYNC: up to JOURNAL_OFFSET where that stands raw in front of the EOF opcode, up to the
+    /// EOF opcode where a compressed blob holds it. EOF and token are never compressed.
+    first_part: usize,
+    /// Behind the token.
+    end: usize,
+}
+
+impl Frame {
+    fn find(bytes: &[u8], token: &str, last_lsn: u64) -> Option<Frame> {
+        let epilog = [&EOF, token.as_bytes()].concat();
+        let eof = bytes.windows(epilog.len()).position(|window| window == epilog)?;
+        let offset = eof.checked_sub(OFFSET_LEN).and_then(|at| Some((at, bytes[at..eof].split_first()?)));
+        let lsn = |bytes: &[u8]| bytes.iter().rev().fold(0, |n: u64, &b| n << 8 | u64::from(b));
+        let first_part = match offset {
+            Some((at, (0xD3, rest))) if lsn(rest) <= last_lsn => at,
+            _ => eof,
+        };
+        Some(Frame { first_part, end: eof + epilog.len() })
     }
 }
 

@@ -77,8 +77,13 @@ struct Connection {
 enum Step {
     Reply(Reply),
     Close,
-    /// The connection becomes a flow after this reply.
-    Flow(Reply, Arc<Attachment>, usize),
+    /// The connection becomes a flow after this reply, and sends the recording from this place.
+    Flow {
+        reply: Reply,
+        attachment: Arc<Attachment>,
+        flow: usize,
+        from: usize,
+    },
 }
 
 impl Connection {
@@ -99,9 +104,10 @@ impl Connection {
             match self.step(&args) {
                 Step::Reply(reply) => self.answer(&reply).await?,
                 Step::Close => return Ok(()),
-                Step::Flow(reply, attachment, flow) => {
+                Step::Flow { reply, attachment, flow, from } => {
                     self.answer(&reply).await?;
-                    self.flow(&attachment, flow).await;
+                    attachment.set_sent(flow, from as u64);
+                    self.flow(&attachment, flow, from).await;
                     return Ok(());
                 }
             }
@@ -207,23 +213,27 @@ impl Connection {
             [lsn] => Some(number(lsn).ok_or_else(|| err("value is not an integer or out of range"))?),
             _ => return Err(err("syntax error")),
         };
+        let script_flow = &script.flows[flow];
+        let released = self.master.switches.borrow().released;
+        let position = lsn.filter(|_| script.lineage).and_then(|lsn| script_flow.position(lsn, released));
         let kind = match script.style {
+            _ if position.is_some() => "PARTIAL",
+            Style::PartialRdb if lsn == script_flow.asked => "PARTIAL",
             Style::Full => "FULL",
-            Style::PartialRdb | Style::PartialJournal if lsn == script.flows[flow].asked => "PARTIAL",
-            // Neither a snapshot nor other records were recorded.
+            // Neither a snapshot nor these records were recorded.
             Style::PartialRdb | Style::PartialJournal => {
-                return Err(err("this recording can only be resumed from the LSNs it was recorded with"));
+                return Err(err("this recording cannot be resumed from there"));
             }
         };
-        if attachment.stage() != Stage::Preparation || !attachment.open_flow(flow) {
+        if attachment.stage() != Stage::Preparation || !attachment.open_flow(flow, position.is_some()) {
             return Err(err("invalid state"));
         }
-        let reply = vec![Reply::Simple(kind), Reply::Status(script.flows[flow].token.clone())];
-        Ok(Step::Flow(Reply::Array(reply), attachment, flow))
+        let reply = Reply::Array(vec![Reply::Simple(kind), Reply::Status(script_flow.token.clone())]);
+        Ok(Step::Flow { reply, attachment, flow, from: position.unwrap_or(0) })
     }
 
     fn sync(&self, attachment: &Attachment) -> Reply {
-        let allowed = self.master.script.style != Style::PartialJournal && attachment.all_flows_open();
+        let allowed = attachment.all_flows_open() && attachment.journal_only() == 0;
         if allowed && attachment.advance(Stage::Preparation, Stage::FullSync) {
             self.master.count_sync();
             return Reply::OK;
@@ -232,10 +242,8 @@ impl Connection {
     }
 
     fn start_stable(&self, attachment: &Attachment) -> Reply {
-        let from = match self.master.script.style {
-            Style::PartialJournal => Stage::Preparation,
-            Style::Full | Style::PartialRdb => Stage::FullSync,
-        };
+        let all = self.master.script.flows.len();
+        let from = if attachment.journal_only() == all { Stage::Preparation } else { Stage::FullSync };
         if attachment.all_flows_open() && attachment.advance(from, Stage::Stable) {
             return Reply::OK;
         }
@@ -280,12 +288,12 @@ impl Connection {
     }
 
     /// The life of a flow. Whatever ends it ends the attachment.
-    async fn flow(&mut self, attachment: &Attachment, flow: usize) {
+    async fn flow(&mut self, attachment: &Attachment, flow: usize, from: usize) {
         let Connection { master, reader, writer, buf, .. } = self;
         {
             let mut read = pin!(read_acks(reader, buf, attachment, flow));
             tokio::select! {
-                _ = send(master, attachment, flow, writer) => {}
+                _ = send(master, attachment, flow, from, writer) => {}
                 _ = &mut read => {}
                 () = attachment.closed() => {}
             }
@@ -302,11 +310,12 @@ async fn send(
     master: &Master,
     attachment: &Attachment,
     flow: usize,
+    from: usize,
     writer: &mut OwnedWriteHalf,
 ) -> io::Result<()> {
     let script = &master.script.flows[flow];
     let (mut stages, mut switches) = (attachment.watch(), master.switches.subscribe());
-    let mut sent = 0;
+    let mut sent = from;
     loop {
         let released = switches.borrow_and_update().released;
         let stage = *stages.borrow_and_update();

@@ -39,7 +39,7 @@ impl ReplayHandle {
         self.master.script.replid.clone()
     }
 
-    /// Bytes sent so far on `flow` of the newest attachment.
+    /// How far `flow` of the newest attachment has been sent: bytes from the beginning of the recording.
     pub fn sent(&self, flow: usize) -> u64 {
         self.master.newest().map_or(0, |attachment| attachment.sent(flow))
     }

@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use command::TargetCommand;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -212,16 +212,12 @@ impl FlowRouter {
         if !self.held.is_empty()
             && let Some(held) = self.held.get_mut(&slot)
         {
-            let mut bytes = BytesMut::new();
-            resp::write_command(&mut bytes, &args);
-            held.insert(Parked { meta, bytes: bytes.freeze() });
+            held.insert(Parked::new(meta, &args));
             return;
         }
         let node = self.owners[slot as usize];
         if node == NodeId::NONE {
-            let mut bytes = BytesMut::new();
-            resp::write_command(&mut bytes, &args);
-            self.hold(Parked { meta, bytes: bytes.freeze() }, Way::Later(Transient::ClusterDown));
+            self.hold(Parked::new(meta, &args), Way::Later(Transient::ClusterDown));
             return;
         }
         self.lane(node).push(meta, &args);
@@ -341,7 +337,7 @@ impl FlowRouter {
             self.broken(node, true, "more replies than commands");
             return;
         };
-        let parked = answered.park();
+        let mut parked = answered.park();
         if parked.meta.origin == Origin::Lane {
             // The database was checked before, and ASKING is never refused by a cluster: what follows on this
             // connection would land in the wrong place.
@@ -360,6 +356,7 @@ impl FlowRouter {
             Outcome::Ask { addr } => {
                 self.counters.redirects += 1;
                 let importer = self.target.node_at(&addr, node);
+                parked.asked = true;
                 self.hold(parked, Way::Ask(importer));
             }
             Outcome::Later(why) => {
@@ -441,22 +438,19 @@ impl FlowRouter {
 
     fn release(&mut self, slot: u16, way: Way) {
         let Some(mut held) = self.held.remove(&slot) else { return };
-        match way {
-            Way::Moved(node) => self.owners[slot as usize] = node,
-            Way::Ask(_) | Way::Later(_) => {}
+        if let Way::Moved(node) = way {
+            self.owners[slot as usize] = node;
         }
-        while let Some(parked) = held.pop_first() {
+        let owner = self.owners[slot as usize];
+        while let Some(mut parked) = held.pop_first() {
             match way {
-                Way::Ask(node) => {
-                    let lane = self.lane(node);
+                // Keys of the slot that are still with the owner stay there; one that is not is asked for there first.
+                Way::Ask(importer) if std::mem::take(&mut parked.asked) => {
+                    let lane = self.lane(importer);
                     lane.push_own(&["ASKING"]);
                     lane.push_encoded(parked);
                 }
-                Way::Moved(node) => self.lane(node).push_encoded(parked),
-                Way::Later(_) => {
-                    let node = self.owners[slot as usize];
-                    self.lane(node).push_encoded(parked);
-                }
+                _ => self.lane(owner).push_encoded(parked),
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::target::NodeId;
 pub(crate) enum Way {
     /// To the slot's new owner.
     Moved(NodeId),
-    /// To the node that imports the slot, each behind an ASKING.
+    /// Those that were answered ASK to the node that imports the slot, each behind an ASKING; the others to the owner.
     Ask(NodeId),
     /// To the owner that the slot map names by then, after a while.
     Later(Transient),
@@ -90,7 +90,9 @@ impl Held {
 /// A command that was sent and not answered may or may not have been executed. Sending it again is right when it
 /// gives the same result twice. A command that would give another result is not sent again; its keys are reported.
 pub(crate) fn sort_unanswered(unanswered: Vec<Parked>) -> (Vec<Parked>, Vec<Parked>) {
-    unanswered.into_iter().partition(|parked| parked.meta.effect != Effect::NotRepeatable)
+    unanswered
+        .into_iter()
+        .partition(|parked| matches!(parked.meta.effect, Effect::Overwrite | Effect::Repeatable))
 }
 
 #[cfg(test)]
@@ -102,7 +104,7 @@ mod tests {
 
     fn parked(seq: u64, key: &'static str, effect: Effect) -> Parked {
         let meta = Meta::new(seq, 7, 0, effect, Origin::Record(seq), Bytes::from_static(key.as_bytes()));
-        Parked { meta, bytes: Bytes::from_static(b"12345") }
+        Parked { meta, bytes: Bytes::from_static(b"12345"), asked: false }
     }
 
     fn held(commands: impl IntoIterator<Item = Parked>) -> Held {

@@ -44,6 +44,17 @@ pub(crate) struct Parked {
     pub(crate) meta: Meta,
     /// The encoded command.
     pub(crate) bytes: Bytes,
+    /// The slot's owner answered ASK: this command, unlike others of its slot, belongs to the importing node.
+    pub(crate) asked: bool,
+}
+
+impl Parked {
+    /// A command that was not sent yet.
+    pub(crate) fn new<A: AsRef<[u8]>>(meta: Meta, args: &[A]) -> Parked {
+        let mut bytes = BytesMut::new();
+        resp::write_command(&mut bytes, args);
+        Parked { meta, bytes: bytes.freeze(), asked: false }
+    }
 }
 
 #[derive(Debug)]
@@ -58,8 +69,9 @@ impl Chunk {
         if index == 0 { 0 } else { self.metas[index - 1].end as usize }
     }
 
-    fn bytes_of(&self, index: usize) -> Bytes {
-        self.bytes.slice(self.start_of(index)..self.metas[index].end as usize)
+    fn park(&self, index: usize) -> Parked {
+        let bytes = self.bytes.slice(self.start_of(index)..self.metas[index].end as usize);
+        Parked { meta: self.metas[index].clone(), bytes, asked: false }
     }
 }
 
@@ -179,14 +191,12 @@ impl Lane {
         let sent = std::mem::take(&mut self.sent);
         for chunk in &sent {
             for index in chunk.next..chunk.metas.len() {
-                unanswered.push(Parked { meta: chunk.metas[index].clone(), bytes: chunk.bytes_of(index) });
+                unanswered.push(chunk.park(index));
             }
         }
         let metas = std::mem::take(&mut self.metas);
         let chunk = Chunk { bytes: self.building.split().freeze(), metas, next: 0 };
-        let unsent = (0..chunk.metas.len())
-            .map(|index| Parked { meta: chunk.metas[index].clone(), bytes: chunk.bytes_of(index) })
-            .collect();
+        let unsent = (0..chunk.metas.len()).map(|index| chunk.park(index)).collect();
         (unanswered, unsent)
     }
 }
@@ -208,8 +218,7 @@ impl Answered<'_> {
 
     /// The whole command.
     pub(crate) fn park(self) -> Parked {
-        let chunk = &self.lane.sent[0];
-        let parked = Parked { meta: chunk.metas[self.index].clone(), bytes: chunk.bytes_of(self.index) };
+        let parked = self.lane.sent[0].park(self.index);
         Self::leave(self.lane);
         parked
     }

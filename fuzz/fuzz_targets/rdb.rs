@@ -45,6 +45,12 @@ fn add(items: &mut Vec<Item>, item: Item) {
     }
 }
 
+/// Without the value that the end of the input cuts while it is passed over: how far that got depends on the feeding.
+fn whole_pieces(mut items: Vec<Item>) -> Vec<Item> {
+    items.pop_if(|last| matches!(last, Item::Piece { piece: Piece::Opaque(_), .. }));
+    items
+}
+
 fn look_into(value: &Value) {
     let _ = value.as_string();
     let _ = value.is_empty_collection();
@@ -64,7 +70,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let (again, other) = decode(input, 1 + input.len() % 13);
     if outcome.is_ok() && other.is_ok() {
-        assert_eq!(items, again);
+        assert_eq!(whole_pieces(items), whole_pieces(again));
     }
     assert_eq!(outcome.is_ok(), other.is_ok());
 });

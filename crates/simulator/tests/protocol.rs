@@ -103,7 +103,7 @@ async fn acks_show_as_lag_and_answer_wait() {
     c.send(&["WAIT", "1", "20000"]).await;
     let pinged = |i| {
         let all = entries(&replica.journal(i).unwrap());
-        all.iter().any(|e| *e == Entry::Ping)
+        all.contains(&Entry::Ping)
     };
     until("a PING on every flow", || (0..2).all(pinged)).await;
     for (flow, lsn) in lsns.iter().enumerate() {

@@ -148,9 +148,7 @@ pub(super) fn restore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     }
     tx.put(key, value, at.map(|at| at.min(tx.now + args::MAX_EXPIRE_MS)));
     if stick {
-        if let Some(e) = tx.entry_mut(key) {
-            e.sticky = true;
-        }
+        tx.stick(key);
     }
     Ok(Reply::OK)
 }
@@ -172,9 +170,7 @@ fn move_in(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry) {
     tx.del(dst);
     tx.put(dst, entry.value, entry.expire_at);
     if entry.sticky {
-        if let Some(e) = tx.entry_mut(dst) {
-            e.sticky = true;
-        }
+        tx.stick(dst);
     }
 }
 
@@ -238,12 +234,10 @@ pub(super) fn move_key(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     }
     tx.transact();
     let moved = tx.exists(key) && tx.peek_in(to, key).is_none();
-    if moved {
-        if let Some(entry) = tx.del(key) {
-            let from = std::mem::replace(&mut tx.db, to);
-            move_in(tx, key, entry);
-            tx.db = from;
-        }
+    if moved && let Some(entry) = tx.del(key) {
+        let from = std::mem::replace(&mut tx.db, to);
+        move_in(tx, key, entry);
+        tx.db = from;
     }
     tx.log(key, &[b"MOVE".as_slice(), key, &a[2]]);
     Ok(Reply::Int(i64::from(moved)))
@@ -259,7 +253,7 @@ pub(super) fn stick(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
         for key in keys {
             if tx.place(key).shard == shard {
                 record.push(key);
-                n += i64::from(tx.entry_mut(key).is_some_and(|e| !std::mem::replace(&mut e.sticky, true)));
+                n += i64::from(tx.stick(key));
             }
         }
         if record.len() > 1 {

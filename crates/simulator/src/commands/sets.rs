@@ -58,11 +58,11 @@ pub(super) fn sscan(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 fn choose(tx: &mut Tx<'_>, key: &[u8]) -> Result<Option<Bytes>, Failure> {
     let scripted = tx.engine.chosen.front().cloned();
     let Some(len) = tx.set(key)?.map(BTreeSet::len) else { return Ok(None) };
-    if let Some(m) = scripted {
-        if tx.set(key)?.is_some_and(|s| s.contains(&m)) {
-            tx.engine.chosen.pop_front();
-            return Ok(Some(m));
-        }
+    if let Some(m) = scripted
+        && tx.set(key)?.is_some_and(|s| s.contains(&m))
+    {
+        tx.engine.chosen.pop_front();
+        return Ok(Some(m));
     }
     let i = tx.engine.rng.below(len);
     Ok(tx.set(key)?.and_then(|s| s.iter().nth(i).cloned()))

@@ -26,9 +26,7 @@ fn store(tx: &mut Tx<'_>, key: &Bytes, value: &Bytes, expire_at: Option<u64>, ke
     }
     tx.put(key, Value::String(value.clone()), expire_at);
     if sticky {
-        if let Some(e) = tx.entry_mut(key) {
-            e.sticky = true;
-        }
+        tx.stick(key);
     }
     let mut record: Vec<&[u8]> = vec![b"SET", key, value];
     let at = expire_at.map(text);

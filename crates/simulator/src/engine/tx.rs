@@ -181,6 +181,11 @@ impl<'a> Tx<'a> {
         shard.set_expiry(self.db, at.bucket, key, expire_at);
     }
 
+    /// Exempts a key from eviction; says whether that is new.
+    pub(crate) fn stick(&mut self, key: &[u8]) -> bool {
+        self.entry_mut(key).is_some_and(|e| !std::mem::replace(&mut e.sticky, true))
+    }
+
     /// Whether a SET or DEL of this key goes without a record at the moment (v1.39 and later).
     pub(crate) fn omits(&self, key: &[u8]) -> bool {
         let at = self.place(key);
@@ -232,10 +237,10 @@ impl<'a> Tx<'a> {
             return;
         }
         let mut keys = keys.into_iter().map(|k| self.place(k).shard);
-        if let Some(first) = keys.next() {
-            if keys.any(|s| s != first) {
-                self.txid = self.engine.next_txid();
-            }
+        if let Some(first) = keys.next()
+            && keys.any(|s| s != first)
+        {
+            self.txid = self.engine.next_txid();
         }
     }
 }

@@ -5,3 +5,6 @@ pub(crate) mod journal;
 pub(crate) mod listpack;
 pub(crate) mod primitive;
 pub(crate) mod rdb;
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,7 @@ fn get(addr: &Address, path: &str) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = connect(addr)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LARGEST).read_to_end(&mut answer)?;
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP");

@@ -29,6 +29,8 @@ use crate::status::FlowStatus;
 
 /// Bytes a flow may hold back while the snapshot runs: the source waits for a slow reader there, up to 30 s per write.
 const SNAPSHOT_SPOOL: usize = 8 << 20;
+/// How long the flows of one attachment may take to be closed together.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// How often the source is asked for its LSNs.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the source may leave such a question unanswered in stable sync.
@@ -73,7 +75,7 @@ struct Running<'a> {
     applied: Vec<watch::Receiver<u64>>,
     pings: Vec<watch::Receiver<u64>>,
     gauges: Vec<spool::Gauge>,
-    readers: Vec<JoinHandle<FlowReader>>,
+    readers: Vec<JoinHandle<()>>,
     stop_flows: watch::Sender<bool>,
     statuses: Vec<Arc<FlowStatus>>,
     cuts: usize,
@@ -419,10 +421,12 @@ impl<'a> Running<'a> {
     /// Ends the flows, stores how far they came, and closes the connections.
     async fn finish(mut self, attachment: Attachment, ackers: Vec<Acker>, outcome: Outcome) -> Outcome {
         let mut outcome = outcome;
+        let mut gone = false;
         match &outcome {
             // What came is applied, so that the next attachment goes on behind it.
             Outcome::LinkLost(reason) => {
                 info!(reason, "link to the source lost");
+                gone = self.all_closed().await;
                 self.readers.iter().for_each(JoinHandle::abort);
             }
             _ => {
@@ -462,22 +466,38 @@ impl<'a> Running<'a> {
         {
             outcome = failed;
         }
-        attachment.close(ackers).await;
+        if gone {
+            // The master has ended the attachment: no ACK of ours can meet it half-closed any more.
+            drop(attachment);
+        } else {
+            attachment.close(ackers).await;
+        }
         self.readers.iter().for_each(JoinHandle::abort);
         outcome
     }
+
+    /// Whether the master has closed every flow. It closes them together, so a moment is enough.
+    async fn all_closed(&mut self) -> bool {
+        let all = async {
+            for reader in &mut self.readers {
+                // A reader that panicked reads no more.
+                let _ = reader.await;
+            }
+        };
+        tokio::time::timeout(TOGETHER, all).await.is_ok()
+    }
 }
 
-/// Reads one flow's socket into its spool until either ends. Gives the reader back: the flow closes last.
-async fn read(mut reader: FlowReader, spool: spool::Sender, status: Arc<FlowStatus>) -> FlowReader {
+/// Reads one flow's socket into its spool until either ends.
+async fn read(mut reader: FlowReader, spool: spool::Sender, status: Arc<FlowStatus>) {
     let mut buffer = BytesMut::with_capacity(256 << 10);
     loop {
         match reader.read_chunk(&mut buffer).await {
-            Ok(0) => return reader,
+            Ok(0) => return,
             Ok(count) => {
                 status.bytes.fetch_add(count as u64, Relaxed);
                 if spool.push(buffer.split().freeze()).await.is_err() {
-                    return reader;
+                    return;
                 }
                 if buffer.capacity() < 16 << 10 {
                     buffer.reserve(256 << 10);
@@ -485,7 +505,7 @@ async fn read(mut reader: FlowReader, spool: spool::Sender, status: Arc<FlowStat
             }
             Err(error) => {
                 warn!(flow = reader.id(), %error, "flow broken");
-                return reader;
+                return;
             }
         }
     }

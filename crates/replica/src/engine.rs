@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const WINDOW: usize = 32 << 20;
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Failures that count at most for a link that was in stable sync: a pause of up to 400 ms.
+const SOON: u32 = 2;
 
 /// What is to be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +140,12 @@ impl Replica {
                 Outcome::Stopped => return Ok(Finished::Stopped),
                 Outcome::Migrated => return Ok(Finished::Migrated),
                 Outcome::Fatal(error) => return Err(error),
-                Outcome::LinkLost(reason) => attempts.lost(reason, began),
+                Outcome::LinkLost(reason) => {
+                    attempts.lost(reason, began, self.status.phase().0 == Phase::Stable)
+                }
                 Outcome::StartOver(reason) => {
                     warn!(reason, "full sync starts over");
-                    attempts.lost(reason.clone(), began);
+                    attempts.lost(reason.clone(), began, false);
                     start_over = Some(reason);
                 }
             }
@@ -336,9 +340,11 @@ impl Attempts {
         Ok(())
     }
 
-    /// An attachment ended. One that lived for a while counts as a success.
-    fn lost(&mut self, reason: String, began: Instant) {
-        self.failures = if began.elapsed() > LONGEST_PAUSE { 0 } else { self.failures + 1 };
+    /// An attachment ended. One that lived for a while counts as a success; one that was in stable sync comes back soon, while
+    /// the source still holds what is missing.
+    fn lost(&mut self, reason: String, began: Instant, stable: bool) {
+        let failures = if began.elapsed() > LONGEST_PAUSE { 0 } else { self.failures + 1 };
+        self.failures = if stable { failures.min(SOON) } else { failures };
         self.last = Some(reason);
     }
 
@@ -358,6 +364,10 @@ mod tests {
     fn pauses_grow_and_stay_bounded() {
         let mut attempts = Attempts::default();
         assert!(attempts.pause() <= Duration::from_millis(100));
+        attempts.lost("cut".into(), Instant::now(), true);
+        attempts.lost("cut".into(), Instant::now(), true);
+        attempts.lost("cut".into(), Instant::now(), true);
+        assert!(attempts.pause() <= Duration::from_millis(400), "a link that was stable comes back soon");
         attempts.failures = 50;
         let pause = attempts.pause();
         assert!(pause >= LONGEST_PAUSE / 2 && pause <= LONGEST_PAUSE, "{pause:?}");

@@ -115,6 +115,8 @@ impl Flow {
 /// A flow that a connection has become.
 #[derive(Debug, Clone)]
 pub(crate) struct FlowLink {
+    /// Which life of the master it belongs to; see [`Engine::life`].
+    pub(crate) life: u64,
     pub(crate) attachment: u32,
     pub(crate) shard: usize,
     pub(crate) outbox: Arc<Outbox>,
@@ -211,7 +213,7 @@ impl Engine {
         });
         let kind = if partial.is_some() { "PARTIAL" } else { "FULL" };
         Ok((
-            FlowLink { attachment: id, shard, outbox },
+            FlowLink { life: self.life, attachment: id, shard, outbox },
             Reply::Array(vec![Reply::Simple(kind), Reply::Status(token)]),
         ))
     }
@@ -227,7 +229,7 @@ impl Engine {
             .enumerate()
             .flat_map(|(shard, s)| s.flows.iter().map(move |f| (shard, f)))
             .filter(|(_, f)| f.attachment == id)
-            .map(|(shard, f)| FlowLink { attachment: id, shard, outbox: f.outbox.clone() })
+            .map(|(shard, f)| FlowLink { life: self.life, attachment: id, shard, outbox: f.outbox.clone() })
             .collect()
     }
 

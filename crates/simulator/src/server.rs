@@ -63,8 +63,13 @@ impl Shared {
         });
     }
 
-    fn cancel(&self, attachment: u32) {
-        self.engine().cancel(attachment);
+    /// Ends an attachment, unless the master was restarted since `life`: the number is then another one's.
+    fn cancel(&self, life: u64, attachment: u32) {
+        let mut engine = self.engine();
+        if engine.life == life {
+            engine.cancel(attachment);
+        }
+        drop(engine);
         self.changed.notify_waiters();
     }
 
@@ -110,7 +115,7 @@ async fn connection(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
         _ = epoch.changed() => {}
     }
     if let Some(id) = client.session.attachment {
-        shared.cancel(id);
+        shared.cancel(client.session.life, id);
     }
 }
 
@@ -150,7 +155,15 @@ impl Client {
                     }
                 }
                 Then::Act(Step::Later, args) => {
-                    self.shared.some_change().await;
+                    // Reading meanwhile shows when the client goes away.
+                    tokio::select! {
+                        () = self.shared.some_change() => {}
+                        n = self.reader.read_buf(&mut self.buf) => {
+                            if n? == 0 {
+                                return Ok(());
+                            }
+                        }
+                    }
                     retry = Some(args);
                 }
                 Then::Act(Step::Flow(link, _), _) => return self.flow(link, writer).await,
@@ -192,10 +205,8 @@ impl Client {
             };
             let resp3 = self.session.resp3;
             match self.session.step(&mut engine, &args) {
-                Step::Reply(reply) => {
-                    // HELLO answers in the protocol it switched to.
-                    reply.write(out, if resp3 == self.session.resp3 { resp3 } else { self.session.resp3 });
-                }
+                // Asked again, because HELLO answers in the protocol it switched to.
+                Step::Reply(reply) => reply.write(out, self.session.resp3),
                 Step::Raw(raw) => out.extend_from_slice(&raw),
                 Step::Silent => {}
                 Step::Close(reply) => {
@@ -225,7 +236,7 @@ impl Client {
         };
         if timeout(patience, outbox.below(limit)).await.is_err() {
             tracing::warn!(attachment = id, "flow above its limit for too long, attachment cancelled");
-            self.shared.cancel(id);
+            self.shared.cancel(self.session.life, id);
         }
     }
 
@@ -279,7 +290,7 @@ impl Client {
             _ = end => {}
             () = link.outbox.closed() => {}
         }
-        self.shared.cancel(link.attachment);
+        self.shared.cancel(link.life, link.attachment);
         Ok(())
     }
 
@@ -312,7 +323,7 @@ async fn traverse(shared: Arc<Shared>, link: FlowLink) {
                 flow = link.shard,
                 "snapshot write stalled, attachment cancelled"
             );
-            shared.cancel(link.attachment);
+            shared.cancel(link.life, link.attachment);
             return;
         }
         let step = shared.engine().traverse(link.attachment, link.shard);
@@ -347,5 +358,5 @@ async fn write_flow(shared: Arc<Shared>, link: FlowLink, mut writer: OwnedWriteH
             break;
         }
     }
-    shared.cancel(link.attachment);
+    shared.cancel(link.life, link.attachment);
 }

@@ -54,6 +54,8 @@ enum User {
 #[derive(Debug)]
 pub(crate) struct Session {
     id: u64,
+    /// Which life of the master it belongs to; see [`Engine::life`].
+    pub(crate) life: u64,
     peer: SocketAddr,
     user: User,
     db: u16,
@@ -79,6 +81,7 @@ impl Session {
         let user = if engine.settings.password.is_some() { User::Nobody } else { User::Default };
         Session {
             id,
+            life: engine.life,
             peer,
             user,
             db: 0,

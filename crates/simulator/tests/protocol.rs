@@ -310,3 +310,45 @@ async fn the_redis_crate_and_redis_cli_work() {
     assert_eq!(c.reply().await.unwrap().items()[1].text(), "x");
     assert_eq!(c.call(&["BLPOP", "queue", "0.05"]).await, Resp::Nil);
 }
+
+#[tokio::test]
+async fn flushed_slots_leave_one_record_on_every_flow() {
+    let master = Simulator::builder().shards(3).start().await.unwrap();
+    let mut replica = Replica::attach(master.addr(), None).await;
+    replica.reach_stable().await;
+    // Slots 12182 and 5061, and the tag's slot again.
+    for key in ["foo", "bar", "{foo}x"] {
+        master.execute(0, &["SET", key, "v"]);
+    }
+    assert_eq!(master.execute(0, &["DFLYCLUSTER", "FLUSHSLOTS", "10001", "16383"]), Reply::OK);
+    assert_eq!(master.execute(0, &["EXISTS", "foo", "{foo}x"]), Reply::Int(0));
+    assert_eq!(master.execute(0, &["EXISTS", "bar"]), Reply::Int(1));
+    let last = |i: usize| match entries(&replica.journal(i).unwrap())
+        .into_iter()
+        .rfind(|e| matches!(e, Entry::Record(_)))
+    {
+        Some(Entry::Record(r)) => {
+            (r.txid, r.args.iter().map(|a| String::from_utf8_lossy(a).into_owned()).collect())
+        }
+        _ => (9, Vec::<String>::new()),
+    };
+    let want = ["DFLYCLUSTER", "FLUSHSLOTS", "10001", "16383"].map(str::to_owned).to_vec();
+    until("the record on every flow", || (0..3).all(|i| last(i) == (0, want.clone()))).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_a_former_life_ends_no_new_attachment() {
+    let master = Simulator::builder().shards(1).start().await.unwrap();
+    for _ in 0..20 {
+        let mut old = Replica::attach(master.addr(), None).await;
+        old.reach_stable().await;
+        master.restart(true).await;
+        let mut new = Replica::attach(master.addr(), None).await;
+        assert_eq!(new.sync_id, "SYNC1");
+        until("the old flow to close", || all_closed(&old)).await;
+        drop(old);
+        new.reach_stable().await;
+        assert!(!all_closed(&new));
+        assert_eq!(master.attachments().len(), 1);
+    }
+}

@@ -9,6 +9,7 @@ mod keys;
 mod lists;
 mod pops;
 mod sets;
+mod slots;
 mod streams;
 mod strings;
 mod table;

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::{
-    documents, expiry, groups, hashes, keys, lists, pops, sets, streams, strings, zranges, zsets, zstores,
+    documents, expiry, groups, hashes, keys, lists, pops, sets, slots, streams, strings, zranges, zsets,
+    zstores,
 };
 use crate::engine::{Failure, Tx};
 use crate::reply::Reply;
@@ -97,6 +98,7 @@ static COMMANDS: &[Spec] = &[
     own("STICK", -2, keys::stick),
     own("FLUSHDB", -1, keys::flushdb),
     own("FLUSHALL", -1, keys::flushall),
+    own("DFLYCLUSTER", -4, slots::dflycluster),
     own("BITOP", -4, strings::bitop),
     auto("HSET", -4, hashes::hset),
     auto("HMSET", -4, hashes::hmset),

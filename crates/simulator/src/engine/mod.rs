@@ -51,6 +51,8 @@ pub(crate) struct Engine {
     pub(crate) txid: u64,
     pub(crate) attachments: BTreeMap<u32, Attachment>,
     pub(crate) last_sync_id: u32,
+    /// Counts restarts: attachment numbers begin anew with each.
+    pub(crate) life: u64,
     pub(crate) full_syncs: u64,
     pub(crate) loading: bool,
     pub(crate) pause: Option<Pause>,
@@ -78,6 +80,7 @@ impl Engine {
             txid: 0,
             attachments: BTreeMap::new(),
             last_sync_id: 0,
+            life: 0,
             full_syncs: 0,
             loading: false,
             pause: None,
@@ -92,6 +95,7 @@ impl Engine {
     /// A new process: new replication id, no attachments, LSNs at 1, journaling off.
     pub(crate) fn restart(&mut self, keep_data: bool) {
         self.cancel_all();
+        self.life += 1;
         self.replid = self.rng.hex40();
         self.last_sync_id = 0;
         self.txid = 0;

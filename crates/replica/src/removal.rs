@@ -143,17 +143,3 @@ impl Removal {
         Ok(results)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_belong_to_the_flow_that_the_captures_show() {
-        // The three-flow capture `commands` of v1.40.1 has these keys on these flows.
-        for (key, flow) in [("str:0", None), ("j:s", None)] as [(&str, Option<usize>); 2] {
-            let computed = flow_of(key.as_bytes(), 3);
-            assert!(computed < 3 && flow.is_none_or(|f| f == computed));
-        }
-    }
-}

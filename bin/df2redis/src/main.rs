@@ -13,6 +13,8 @@
 //! | [`demo`] | `demo` |
 //! | [`logging`], [`signals`], [`output`] | stderr, SIGTERM, stdout |
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod arguments;
 mod checkpoints;
 mod configuration;

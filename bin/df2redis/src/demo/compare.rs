@@ -190,3 +190,6 @@ fn answered(reply: Reply) -> Result<Reply> {
         reply => Ok(reply),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,8 +95,8 @@ impl Handle {
         self.shared.engine().crashes
     }
 
-    /// Runs one data command in database `db` without a socket, journaled like any other. It does not wait for
-    /// slow flows; a blocking command without data answers nil.
+    /// Runs one data command in database `db` without a socket, journaled like any other. It waits for nothing:
+    /// neither for slow flows nor for a pause; a blocking command without data answers nil.
     pub fn execute<A: AsRef<[u8]>>(&self, db: u16, args: &[A]) -> Reply {
         let args: Vec<Bytes> = args.iter().map(|a| Bytes::copy_from_slice(a.as_ref())).collect();
         let Some(spec) = args.first().and_then(|name| commands::find(name)) else {

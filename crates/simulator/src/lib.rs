@@ -9,6 +9,15 @@
 //!
 //! The encoders in here share nothing with the decoders of the `rdb` and `journal` rooms: this crate is the
 //! oracle those are checked with.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `builder`, `handle`, `faults` | the live master as a test sees it |
+//! | `server`, `session`, `request`, `reply`, `info` | its connections |
+//! | `engine`, `commands` | its data: shards, buckets, journals; what each command does and journals |
+//! | `attach`, `snapshot`, `outbox` | its replicas: stages, full-sync streams with pre-images, pending bytes |
+//! | `wire` | encoders of the snapshot stream, the journal, DUMP payloads |
+//! | `replay`, `prepared` | masters whose bytes are written down beforehand |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attach;

@@ -1,5 +1,8 @@
 //! One client connection's state, and the commands that are about it.
 
+mod identity;
+mod replication;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +12,6 @@ use bytes::Bytes;
 use crate::attach::FlowLink;
 use crate::commands::{self, Outcome, is};
 use crate::engine::Engine;
-use crate::engine::shard::DBS;
 use crate::info;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
@@ -246,207 +248,6 @@ impl Session {
             Some((id, outbox)) => Step::Saturated(Reply::Array(replies), id, outbox),
             None => Step::Reply(Reply::Array(replies)),
         }
-    }
-
-    fn auth(&mut self, engine: &Engine, args: &[Bytes]) -> Step {
-        let settings = &engine.settings;
-        let user = match args {
-            [password] => {
-                settings.password.as_ref().filter(|p| p.as_bytes() == password).map(|_| User::Default)
-            }
-            [user, password] if user == "default" => match &settings.password {
-                Some(p) => (p.as_bytes() == password).then_some(User::Default),
-                None => Some(User::Default),
-            },
-            [user, password] => settings
-                .replication_user
-                .as_ref()
-                .filter(|(u, p)| u.as_bytes() == user && p.as_bytes() == password)
-                .map(|(u, _)| User::Replication(u.clone())),
-            _ => return fail("ERR wrong number of arguments for 'auth' command"),
-        };
-        match user {
-            Some(user) => {
-                self.user = user;
-                OK
-            }
-            None => fail("WRONGPASS invalid username-password pair or user is disabled."),
-        }
-    }
-
-    fn hello(&mut self, engine: &Engine, args: &[Bytes]) -> Step {
-        let mut args = args.iter();
-        let mut resp3 = self.resp3;
-        if let Some(version) = args.next() {
-            resp3 = match &version[..] {
-                b"2" => false,
-                b"3" => true,
-                _ => return fail("NOPROTO unsupported protocol version"),
-            };
-        }
-        while let Some(option) = args.next() {
-            match option {
-                w if is(w, "AUTH") => {
-                    let (Some(user), Some(password)) = (args.next(), args.next()) else {
-                        return fail("ERR syntax error");
-                    };
-                    let refused = self.auth(engine, &[user.clone(), password.clone()]);
-                    if !matches!(refused, Step::Reply(Reply::Simple(_))) {
-                        return refused;
-                    }
-                }
-                w if is(w, "SETNAME") => drop(args.next()),
-                _ => return fail("ERR syntax error"),
-            }
-        }
-        match &self.user {
-            User::Nobody => return fail("NOAUTH HELLO must be called with the client already authenticated"),
-            User::Replication(user) => {
-                return Step::Reply(Reply::Error(format!("NOPERM {user} has no ACL permissions")));
-            }
-            User::Default => {}
-        }
-        self.resp3 = resp3;
-        let text = |k: &str, v: &str| (Reply::bulk(k), Reply::bulk(v));
-        Step::Reply(Reply::Map(vec![
-            text("server", "redis"),
-            text("version", "7.4.0"),
-            text("dragonfly_version", engine.settings.release.version()),
-            (Reply::bulk("proto"), Reply::Int(if resp3 { 3 } else { 2 })),
-            (Reply::bulk("id"), Reply::Int(self.id as i64)),
-            text("mode", "standalone"),
-            text("role", "master"),
-        ]))
-    }
-
-    fn select(&mut self, args: &[Bytes]) -> Step {
-        let db = args.first().and_then(|a| std::str::from_utf8(a).ok()).and_then(|a| a.parse().ok());
-        match db {
-            Some(db) if db < DBS => {
-                self.db = db;
-                OK
-            }
-            _ => fail("ERR DB index is out of range"),
-        }
-    }
-
-    fn client(&mut self, engine: &mut Engine, args: &[Bytes]) -> Step {
-        match args {
-            [w, name] if is(w, "SETNAME") => {
-                self.name = name.clone();
-                OK
-            }
-            [w] if is(w, "GETNAME") => Step::Reply(Reply::Bulk(self.name.clone())),
-            [w] if is(w, "ID") => Step::Reply(Reply::Int(self.id as i64)),
-            [w, ..] if is(w, "SETINFO") || is(w, "REPLY") || is(w, "NO-EVICT") || is(w, "NO-TOUCH") => OK,
-            [w] if is(w, "LIST") || is(w, "INFO") => {
-                let name = String::from_utf8_lossy(&self.name);
-                Step::Reply(Reply::bulk(format!(
-                    "id={} addr={} name={name} db={}\n",
-                    self.id, self.peer, self.db
-                )))
-            }
-            [w, ms, rest @ ..] if is(w, "PAUSE") => {
-                let Some(ms) = std::str::from_utf8(ms).ok().and_then(|s| s.parse().ok()) else {
-                    return fail("ERR timeout is not an integer or out of range");
-                };
-                let writes_only = rest.first().is_some_and(|w| is(w, "WRITE"));
-                engine.pause = Some(crate::engine::Pause {
-                    until: Instant::now() + Duration::from_millis(ms),
-                    writes_only,
-                });
-                OK
-            }
-            [w] if is(w, "UNPAUSE") => {
-                engine.pause = None;
-                OK
-            }
-            _ => fail("ERR syntax error"),
-        }
-    }
-
-    fn replconf(&mut self, engine: &mut Engine, args: &[Bytes]) -> Step {
-        if args.is_empty() || args.len() % 2 == 1 {
-            return fail("ERR syntax error");
-        }
-        for (i, pair) in args.chunks_exact(2).enumerate() {
-            let value = &pair[1];
-            match &pair[0] {
-                w if is(w, "capa") => {
-                    // Lower case and alone, or it is ignored (flows start only then; seen on the wire).
-                    if value == "dragonfly" && args.len() == 2 && i == 0 {
-                        let (id, greeting) = engine.greet(self.peer, self.port);
-                        if let Some(old) = self.attachment.replace(id) {
-                            engine.cancel(old);
-                        }
-                        return Step::Reply(greeting);
-                    }
-                }
-                w if is(w, "listening-port") => {
-                    match std::str::from_utf8(value).ok().and_then(|s| s.parse().ok()) {
-                        Some(port) => self.port = port,
-                        None => return fail("ERR value is not an integer or out of range"),
-                    }
-                }
-                w if is(w, "ip-address") => {}
-                w if is(w, "client-id") => {
-                    if let Some(a) = self.attachment.and_then(|id| engine.attachments.get_mut(&id)) {
-                        a.client_id = Some(String::from_utf8_lossy(value).into_owned());
-                    }
-                }
-                w if is(w, "client-version") => {
-                    if self.attachment.and_then(|id| engine.attachments.get(&id)).is_none() {
-                        // A real master dies of this (SIGSEGV, v1.11 to v1.40.1); here it is loud instead.
-                        tracing::error!(
-                            "client-version without a live attachment would have crashed the master"
-                        );
-                        engine.crashes += 1;
-                        return Step::Close(Reply::Error("ERR the master crashed".to_owned()));
-                    }
-                }
-                w if is(w, "ack") => return Step::Silent,
-                _ => return fail("ERR syntax error"),
-            }
-        }
-        OK
-    }
-
-    fn dfly(&mut self, engine: &mut Engine, args: &[Bytes]) -> Step {
-        if args.first().is_some_and(|w| is(w, "REPLICAOFFSET")) {
-            return Step::Reply(Reply::Array(
-                engine.offsets().into_iter().map(|n| Reply::Int(n as i64)).collect(),
-            ));
-        }
-        if engine.loading {
-            return loading();
-        }
-        match args {
-            [w, rest @ ..] if is(w, "FLOW") => match engine.open_flow(rest) {
-                Ok((link, reply)) => Step::Flow(link, reply),
-                Err(reply) => Step::Reply(reply),
-            },
-            [w, token] if is(w, "SYNC") => {
-                match engine.sync_id(token).and_then(|id| engine.start_full_sync(id).map(|()| id)) {
-                    Ok(id) => Step::Sync(id),
-                    Err(reply) => Step::Reply(reply),
-                }
-            }
-            [w, token] if is(w, "STARTSTABLE") => match engine.sync_id(token) {
-                Ok(id) => Step::Stable(id),
-                Err(reply) => Step::Reply(reply),
-            },
-            _ => fail("ERR syntax error"),
-        }
-    }
-
-    fn wait(engine: &mut Engine, args: &[Bytes]) -> Step {
-        let number = |s: &Bytes| std::str::from_utf8(s).ok().and_then(|s| s.parse::<u64>().ok());
-        let [Some(replicas), Some(ms)] = args.iter().map(number).collect::<Vec<_>>()[..] else {
-            return fail("ERR value is not an integer or out of range");
-        };
-        let targets = engine.ping_all();
-        let timeout = (ms > 0).then(|| Duration::from_millis(ms));
-        Step::Wait { replicas: replicas as usize, targets, timeout }
     }
 }
 

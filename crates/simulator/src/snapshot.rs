@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::Release;
 use crate::engine::shard::{BUCKETS, Bucket, DBS, Db, Entry};
 use crate::outbox::Outbox;
-use crate::wire::rdb;
+use crate::wire::{rdb, values};
 
 /// A flush happens once this much has gathered (`kMinBlobSize`).
 const FLUSH: usize = 8 << 10;
@@ -143,7 +143,7 @@ impl Snapshot {
 
     fn entry(&mut self, db: u16, bucket: usize, key: &Bytes, entry: &Entry, outbox: &Outbox) {
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        let encoded = rdb::value(&entry.value);
+        let encoded = values::value(&entry.value);
         let split = encoded.pieces.len() > 1;
         if split && self.release == Release::V1_34 {
             // Contiguous and never inside a compressed blob.

@@ -1,8 +1,10 @@
 //! Data commands: the table, and running one.
 
 mod args;
+mod bits;
 mod documents;
 mod expiry;
+mod group_reports;
 mod groups;
 mod hashes;
 mod keys;

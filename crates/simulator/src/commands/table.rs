@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::{
-    documents, expiry, groups, hashes, keys, lists, pops, sets, slots, streams, strings, zranges, zsets,
-    zstores,
+    bits, documents, expiry, group_reports, groups, hashes, keys, lists, pops, sets, slots, streams, strings,
+    zranges, zsets, zstores,
 };
 use crate::engine::{Failure, Tx};
 use crate::reply::Reply;
@@ -70,8 +70,8 @@ static COMMANDS: &[Spec] = &[
     auto("INCRBY", 3, strings::incrby),
     auto("DECRBY", 3, strings::decrby),
     auto("INCRBYFLOAT", 3, strings::incrbyfloat),
-    auto("SETBIT", 4, strings::setbit),
-    read("GETBIT", 3, strings::getbit),
+    auto("SETBIT", 4, bits::setbit),
+    read("GETBIT", 3, bits::getbit),
     own("EXPIRE", -3, expiry::expire),
     own("PEXPIRE", -3, expiry::pexpire),
     own("EXPIREAT", -3, expiry::expireat),
@@ -99,7 +99,7 @@ static COMMANDS: &[Spec] = &[
     own("FLUSHDB", -1, keys::flushdb),
     own("FLUSHALL", -1, keys::flushall),
     own("DFLYCLUSTER", -4, slots::dflycluster),
-    own("BITOP", -4, strings::bitop),
+    own("BITOP", -4, bits::bitop),
     auto("HSET", -4, hashes::hset),
     auto("HMSET", -4, hashes::hmset),
     auto("HSETNX", 4, hashes::hsetnx),
@@ -195,8 +195,8 @@ static COMMANDS: &[Spec] = &[
     auto("XACK", -4, groups::xack),
     auto("XCLAIM", -6, groups::xclaim),
     auto("XAUTOCLAIM", -6, groups::xautoclaim),
-    read("XPENDING", -3, groups::xpending),
-    read("XINFO", -3, groups::xinfo),
+    read("XPENDING", -3, group_reports::xpending),
+    read("XINFO", -3, group_reports::xinfo),
     auto("JSON.SET", -4, documents::json_set),
     read("JSON.GET", -2, documents::json_get),
 ];

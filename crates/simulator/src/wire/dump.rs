@@ -6,7 +6,8 @@ use bytes::Bytes;
 use crc::{CRC_64_REDIS, Crc};
 
 use super::listpack;
-use super::rdb::{self, code};
+use super::rdb::code;
+use super::values;
 use crate::engine::stream::{Consumer, Group, Id, Pending, Stream};
 use crate::engine::value::{Value, Zset};
 
@@ -16,7 +17,7 @@ const VERSION: u16 = 9;
 
 /// The DUMP payload of a value: type, value, version 9, CRC64.
 pub(crate) fn write(v: &Value) -> Vec<u8> {
-    let encoded = rdb::value(v);
+    let encoded = values::value(v);
     let mut out = vec![encoded.kind];
     encoded.pieces.iter().for_each(|p| out.extend_from_slice(p));
     out.extend_from_slice(&VERSION.to_le_bytes());

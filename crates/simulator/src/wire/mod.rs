@@ -5,6 +5,7 @@ pub(crate) mod journal;
 pub(crate) mod listpack;
 pub(crate) mod primitive;
 pub(crate) mod rdb;
+pub(crate) mod values;
 
 #[cfg(test)]
 mod tests;

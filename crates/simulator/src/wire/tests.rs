@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{dump, journal, listpack, primitive, rdb};
+use super::{dump, journal, listpack, primitive, rdb, values};
 use crate::engine::value::{Value, Zset};
 
 fn hex(s: &str) -> Vec<u8> {
@@ -101,7 +101,7 @@ fn snapshot_items() {
 }
 
 fn encoded(v: &Value) -> (u8, Vec<u8>) {
-    let e = rdb::value(v);
+    let e = values::value(v);
     (e.kind, e.pieces.concat())
 }
 

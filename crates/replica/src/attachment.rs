@@ -422,18 +422,27 @@ impl<'a> Running<'a> {
     async fn finish(mut self, attachment: Attachment, ackers: Vec<Acker>, outcome: Outcome) -> Outcome {
         let mut outcome = outcome;
         let mut gone = false;
+        let stable = self.context.shared.status.phase().0 == Phase::Stable;
         match &outcome {
             // What came is applied, so that the next attachment goes on behind it.
             Outcome::LinkLost(reason) => {
                 info!(reason, "link to the source lost");
                 gone = self.all_closed().await;
                 self.readers.iter().for_each(JoinHandle::abort);
+                if !stable {
+                    // What came of a snapshot comes again, and a flow that is ready for the journal waits for ever.
+                    self.stop_flows.send_replace(true);
+                }
             }
             _ => {
                 self.stop_flows.send_replace(true);
             }
         }
         while self.ended < self.orders.len() {
+            // The copy of a flow that has ended will not come any more: it is sent again to the next attachment.
+            if self.ended > 0 && self.barrier.is_waited_for() {
+                self.stop_flows.send_replace(true);
+            }
             tokio::select! {
                 biased;
                 () = stopped(&mut self.stop), if !*self.stop_flows.borrow() => {
@@ -454,12 +463,7 @@ impl<'a> Running<'a> {
                     None => break,
                 },
             }
-            // The copy of a flow that has ended will not come any more: it is sent again to the next attachment.
-            if self.ended > 0 && self.barrier.is_waited_for() {
-                self.stop_flows.send_replace(true);
-            }
         }
-        let stable = self.context.shared.status.phase().0 == Phase::Stable;
         if stable
             && !matches!(outcome, Outcome::StartOver(_))
             && let Err(failed) = self.store_current().await

@@ -50,7 +50,7 @@ pub(crate) struct ConfigFrom {
     #[arg(long, value_name = "FILE", required_unless_present_any = ["source", "target"],
         conflicts_with_all = ["source", "target"])]
     pub(crate) config: Option<PathBuf>,
-    /// The source instead of a file: redis://[[user]:password@]host[:port], rediss:// for TLS.
+    /// The source instead of a file: redis://user:password@host:port, rediss:// for TLS.
     #[arg(long, value_name = "URL", requires = "target")]
     pub(crate) source: Option<String>,
     /// The target instead of a file: redis://, rediss://, redis+cluster://.

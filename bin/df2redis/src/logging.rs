@@ -47,7 +47,8 @@ pub(crate) fn init(logging: &Logging) -> Terminal {
     let layer = tracing_subscriber::fmt::layer().with_writer(terminal.clone());
     let layer = match logging.format {
         LogFormat::Text => layer.with_target(false).with_ansi(tty).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        // Without the module: its field is called `target`, as one of ours may be.
+        LogFormat::Json => layer.json().flatten_event(true).with_target(false).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter(logging.level))).init();
     terminal

@@ -1,13 +1,10 @@
 //! `status` and `checkpoint` while no daemon runs, or one that cannot be asked.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use crate::support::{Run, checkpoint_at, config, run};
 use replica::Report;
-use support::{Run, checkpoint_at, config, run};
 
 /// An address that nobody listens on.
 fn nobody() -> String {

@@ -1,5 +1,4 @@
 //! The demo: it ends well, says what is missing, and leaves nothing behind.
-#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -1,9 +1,6 @@
 //! The program as it is called: exit code, and what exactly it says.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
-use support::{Run, checkpoint_at, config, run};
+use crate::support::{Run, checkpoint_at, config, run};
 
 /// A usage error: exit 64, one line on stderr, nothing on stdout.
 #[track_caller]

@@ -1,0 +1,8 @@
+//! The program as an operator calls it.
+#![allow(clippy::unwrap_used)]
+
+mod command_line;
+mod demo;
+mod running;
+mod support;
+mod without_a_daemon;

@@ -1,0 +1,237 @@
+//! The program between a simulated source and a real redis-server: what it prints, and how it ends.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Run, run};
+use replica::Report;
+use scenarios::servers::{RedisOptions, RedisServer};
+use scenarios::{program, wait};
+use simulator::{Handle, Simulator};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Scene {
+    // The source's tasks run on it.
+    _runtime: Runtime,
+    source: Handle,
+    target: RedisServer,
+    dir: TempDir,
+    config: String,
+    dashboard: String,
+}
+
+/// A source of two shards with some keys in databases 0 and 3, an empty target, and a configuration.
+fn scene() -> Scene {
+    let runtime = Runtime::new().unwrap();
+    let source = runtime.block_on(Simulator::builder().shards(2).start()).unwrap();
+    for n in 0..100 {
+        source.execute(0, &["SET", &format!("key:{n}"), "value"]);
+    }
+    source.execute(3, &["RPUSH", "list", "a", "b"]);
+    let target = RedisServer::start(RedisOptions::default());
+    let dir = tempfile::tempdir().unwrap();
+    let dashboard = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let file = dir.path().join("df2redis.yaml");
+    let text = format!(
+        "source: {{addr: {}}}\ntarget: {{type: redis-standalone, addr: {}}}\ncheckpoint: {{dir: {:?}}}\ndashboard: {{addr: {dashboard:?}}}\n",
+        source.addr(),
+        target.addr(),
+        dir.path().join("checkpoint"),
+    );
+    std::fs::write(&file, text).unwrap();
+    Scene { _runtime: runtime, source, target, dir, config: file.to_str().unwrap().to_owned(), dashboard }
+}
+
+impl Scene {
+    fn run(&self, command: &str, more: &[&str]) -> Run {
+        run(&[&[command, "--config", self.config.as_str()], more].concat())
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("stderr")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn start(&self, command: &str) -> Process {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_df2redis"));
+        program.args([command, "--config", &self.config]).stdin(Stdio::null()).stdout(Stdio::null());
+        program.stderr(File::create(self.log_file()).unwrap());
+        Process(program.spawn().unwrap())
+    }
+
+    fn wait_log(&self, words: &str) {
+        wait::until(PATIENCE, words, || self.log().contains(words));
+    }
+
+    fn wait_ready(&self) {
+        wait::until(PATIENCE, "stable sync", || {
+            program::get(&self.dashboard, "/readyz").is_ok_and(|(code, _)| code == 200)
+        });
+    }
+
+    fn keys(&self, db: &str) -> i64 {
+        let mut client = self.target.client();
+        client.call(&["SELECT", db]);
+        client.number(&["DBSIZE"])
+    }
+}
+
+/// A child that never outlives its test.
+struct Process(Child);
+
+impl Process {
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Exit code.
+    fn wait(&mut self) -> i32 {
+        wait::until_some(PATIENCE, "the end of the program", || self.0.try_wait().unwrap()).code().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_dry_run_tells_the_plan_and_writes_nothing() {
+    let scene = scene();
+    let Run { code, stdout, stderr } = scene.run("replicate", &["--dry-run"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let checkpoint = scene.dir.path().join("checkpoint");
+    for line in [
+        format!("source       {}, Dragonfly release 1.40.1, 2 flows", scene.source.addr()),
+        format!("             replication id {}", scene.source.replication_id()),
+        "             databases 0, 3".to_owned(),
+        "             database 3 -> database 3".to_owned(),
+        format!("checkpoint   none in {}", checkpoint.display()),
+        "sync         full: no earlier position".to_owned(),
+        "data         the target is empty".to_owned(),
+        "dry run      nothing was written".to_owned(),
+    ] {
+        assert!(stdout.lines().any(|l| l == line), "{line:?} is missing in\n{stdout}");
+    }
+    let target = format!("target       {}, Redis ", scene.target.addr());
+    assert!(
+        stdout.lines().any(|l| l.starts_with(&target) && l.ends_with(", standalone, 0 keys")),
+        "{stdout}"
+    );
+    assert!(!checkpoint.exists());
+    assert_eq!((scene.keys("0"), scene.source.full_syncs(), scene.source.crashes()), (0, 0, 0));
+    wait::until(PATIENCE, "the end of the attachment", || scene.source.attachments().is_empty());
+}
+
+#[test]
+fn a_dry_run_ends_as_the_run_would() {
+    let scene = scene();
+    scene.target.client().call(&["SET", "foreign", "1"]);
+    let Run { code, stdout, stderr } = scene.run("replicate", &["--dry-run"]);
+    let addr = scene.target.addr();
+    let line = format!(
+        "df2redis: target {addr} holds 1 keys that this checkpoint knows nothing of; empty it, or set target.on_existing_data to merge or flush\n"
+    );
+    assert_eq!((code, stderr.as_str()), (1, line.as_str()));
+    assert!(stdout.contains("data         1 keys on the target: the run would stop"), "{stdout}");
+    let Run { code, stderr, .. } = scene.run("replicate", &[]);
+    assert_eq!((code, stderr.lines().last()), (1, Some(line.trim_end())));
+}
+
+#[test]
+fn it_migrates_and_a_later_run_would_resume() {
+    let scene = scene();
+    let Run { code, stdout, stderr } = scene.run("migrate", &[]);
+    assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
+    assert!(stderr.contains("migrated keys=101 "), "{stderr}");
+    assert_eq!((scene.keys("0"), scene.keys("3")), (100, 1));
+    scene.source.execute(0, &["SET", "later", "1"]);
+    let Run { code, stdout, .. } = scene.run("replicate", &["--dry-run"]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("sync         partial, 1 records behind; "), "{stdout}");
+    assert!(stdout.contains("data         101 keys on the target: they stay"), "{stdout}");
+}
+
+#[test]
+fn a_running_daemon_tells_its_status() {
+    let scene = scene();
+    let mut process = scene.start("replicate");
+    scene.wait_ready();
+    let Run { code, stdout, stderr } = scene.run("status", &[]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let first = stdout.lines().next().unwrap();
+    assert!(
+        first.starts_with("df2redis     running for ") && first.ends_with(", in sync with the journal"),
+        "{first}"
+    );
+    for line in [
+        format!("source       {}, Dragonfly 1.40.1", scene.source.addr()),
+        format!("             replication id {}", scene.source.replication_id()),
+        format!("target       {}", scene.target.addr()),
+        "syncs        1 full, 0 partial; last full sync because: no earlier position".to_owned(),
+        "not in sync  0 keys".to_owned(),
+        format!("dashboard    http://{}/", scene.dashboard),
+    ] {
+        assert!(stdout.lines().any(|l| l == line), "{line:?} is missing in\n{stdout}");
+    }
+    let report: Report = serde_json::from_str(&scene.run("status", &["--json"]).stdout).unwrap();
+    assert_eq!((report.running, report.ready, report.keys, report.flows.len()), (true, true, 101, 2));
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0, "{}", scene.log());
+    assert!(scene.run("status", &[]).stdout.starts_with("df2redis     not running\n"));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let scene = scene();
+    let mut process = scene.start("replicate");
+    scene.wait_ready();
+    // A write that the target does not acknowledge holds the stop up.
+    scene.target.pause();
+    scene.source.execute(0, &["SET", "key:1", "new"]);
+    wait::until(PATIENCE, "the record at the replica", || {
+        let (_, body) = program::get(&scene.dashboard, "/api/status").unwrap();
+        serde_json::from_str::<Report>(&body).unwrap().records > 0
+    });
+    process.signal("INT");
+    scene.wait_log("stopping signal=\"SIGINT\"");
+    process.signal("TERM");
+    let code = process.wait();
+    scene.target.resume();
+    assert_eq!(code, 1, "{}", scene.log());
+    let last = scene.log().lines().last().unwrap().to_owned();
+    assert_eq!(
+        last,
+        "df2redis: ended at once: SIGTERM came again; the next start goes on from the last checkpoint"
+    );
+}
+
+#[test]
+fn a_snapshot_shows_its_progress_and_a_stopped_migration_is_not_done() {
+    let scene = scene();
+    scene.source.faults().stall_flow(0);
+    let mut process = scene.start("migrate");
+    scene.wait_log(" snapshot keys=");
+    let log = scene.log();
+    let line = log.lines().find(|line| line.contains(" snapshot keys=")).unwrap();
+    for field in ["bytes=", "keys_per_s=", "mb_per_s=", "flows=\"0: ", ", 1: "] {
+        assert!(line.contains(field), "{field} is missing in {line}");
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait(), 1);
+    let last = scene.log().lines().last().unwrap().to_owned();
+    assert_eq!(last, "df2redis: stopped before the snapshot was complete; start it again");
+    let status = scene.run("status", &[]).stdout;
+    assert!(status.contains("a full sync was not completed; the next start takes it again"), "{status}");
+}

@@ -21,6 +21,8 @@ struct Round {
 
 fn main() {
     let rounds: usize = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    // Built now, not inside the first round.
+    scenarios::program::binary();
     let dir = tempfile::TempDir::new().expect("a temporary directory");
     let commands = dir.path().join("commands");
     let prepared = || Prepared::builder().flows(FLOWS).keys(KEYS).journal(KEYS).compressible(true);

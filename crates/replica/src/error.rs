@@ -18,7 +18,7 @@ pub enum Exit {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The checkpoint cannot be used.
-    #[error("checkpoint: {0}")]
+    #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
     /// The source cannot be attached to.
     #[error("source: {0}")]

@@ -193,7 +193,14 @@ impl<'a> Running<'a> {
     async fn reach_stable(&mut self, attachment: &mut Attachment) -> Result<(), Outcome> {
         let status = &self.context.shared.status;
         let partial = attachment.answer == Answer::Partial;
+        let ledger = &self.context.shared.ledger;
+        let reconcile = ledger.state().await.is_some_and(|state| state.reconcile);
         if attachment.needs_sync() {
+            if partial {
+                // The missed records have no LSN in this form: once some are applied, only a full sync helps.
+                let begun = ledger.change(|state| (state.phase, state.reconcile) = (Stored::FullSync, true));
+                begun.await.map_err(|e| Outcome::Fatal(e.into()))?;
+            }
             status.enter(Phase::Snapshot, if partial { "missed records" } else { "" });
             self.drive(attachment.sync(), |r| r.cuts == r.ready.len()).await?;
         }
@@ -205,6 +212,7 @@ impl<'a> Running<'a> {
         let stored = self.context.shared.ledger.change(|state| {
             *state = State {
                 phase: Stored::Stable,
+                reconcile,
                 replication_id: replid,
                 applied: next.clone(),
                 reserved: next.clone(),

@@ -19,6 +19,8 @@ impl Dice {
 }
 
 const KEYS: u64 = 3000;
+/// Large lists that are left alone: of a dozen chunks each, more than the decoder gathers before it begins a value.
+const CALM: usize = 8;
 
 fn words(s: &str) -> Vec<String> {
     s.split(' ').map(str::to_owned).collect()
@@ -88,6 +90,11 @@ fn fill(master: &Handle, d: &mut Dice) {
         put(format!("ZADD big:zset {} m{i}-{}", i as f64 * 0.37, "s".repeat(60)));
     }
     put(format!("SET big:string {}", "t".repeat(300_000)));
+    // Nobody writes to these, so that nothing forces their chunks out early.
+    for n in 0..CALM {
+        let items: Vec<String> = (0..12_000).map(|i| format!("{n}-{i}-{}", "u".repeat(60))).collect();
+        put(format!("RPUSH calm:{n} {}", items.join(" ")));
+    }
     put("PEXPIREAT big:set 1950000000000".to_owned());
 }
 
@@ -141,14 +148,11 @@ async fn full_sync_under_writes(release: Release, seed: u64) {
     let interleaved: usize = followers.iter().map(|f| f.interleaved).sum();
     assert!(blobs > 1000, "{blobs} blobs");
     assert!(followers.iter().any(|f| f.blobs_after_cut > 0));
-    assert_eq!(
-        followers.iter().map(|f| f.split).sum::<usize>(),
-        5,
-        "lists, sets, hashes, sorted sets, strings"
-    );
+    let split: usize = followers.iter().map(|f| f.split).sum();
+    assert_eq!(split, 5 + CALM, "one of each type, and the calm ones");
     match release {
         Release::V1_40 => {
-            assert!(interleaved > 0, "tagged chunks interleave");
+            assert!(interleaved > 0, "tagged chunks interleave: {interleaved}");
             assert!(offsets > blobs as u64, "some writes were omitted: {offsets} {blobs}");
         }
         Release::V1_34 => {
@@ -166,14 +170,21 @@ async fn full_sync_under_writes(release: Release, seed: u64) {
     compare(&master, &target, seed).await;
 }
 
+/// The seed of a run, `SIMULATOR_SEED` in place of the usual one.
+fn seed(usual: u64) -> u64 {
+    let seed = std::env::var("SIMULATOR_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(usual);
+    println!("seed {seed}");
+    seed
+}
+
 #[tokio::test]
 async fn full_sync_under_writes_1_40() {
-    full_sync_under_writes(Release::V1_40, 20_261_120).await;
+    full_sync_under_writes(Release::V1_40, seed(20_261_120)).await;
 }
 
 #[tokio::test]
 async fn full_sync_under_writes_1_34() {
-    full_sync_under_writes(Release::V1_34, 20_261_121).await;
+    full_sync_under_writes(Release::V1_34, seed(20_261_121)).await;
 }
 
 #[tokio::test]

@@ -1,17 +1,19 @@
 //! What real masters sent, through the whole program into real targets: exactly what they held arrives.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use checkpoint::{Phase, State, Store, TargetIdentity};
 use scenarios::captures::{self, Capture};
 use scenarios::client::{Endpoint, readable};
-use scenarios::known_differences::{self, KNOWN};
-use scenarios::logical::{Name, diff, mapped, prefixed_with, read_cluster, read_server, write};
-use scenarios::program::{Df2redis, Settings};
+use scenarios::known_differences::{self, KNOWN, Known};
+use scenarios::logical::{Name, What, diff, mapped, prefixed_with, read_cluster, read_server, write};
+use scenarios::program::{Df2redis, Settings, number};
 use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer, Replayed};
 use scenarios::wait;
+use serde_json::Value as Json;
 use tempfile::TempDir;
 
 /// A whole capture, on a loaded machine.
@@ -41,8 +43,8 @@ fn into_cluster(replay: &Replayed, target: &Cluster) -> Settings {
 }
 
 /// Applies the capture until the last record is acknowledged. A resume starts from a checkpoint with the LSNs that
-/// the recorded replica asked for.
-fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: TargetIdentity) {
+/// the recorded replica asked for. Returns the status at the end.
+fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: TargetIdentity) -> Json {
     let dir = TempDir::new().unwrap();
     if let Some(first) = &capture.first {
         let state = State {
@@ -62,6 +64,43 @@ fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: Targe
     });
     assert!(done.is_some() && program.is_running(), "{}", program.output());
     assert_eq!(replay.handle().attachments(), 1, "one attachment is enough: {}", program.output());
+    let status = program.status().unwrap();
+    assert_eq!(status["phase"], "stable", "{status}");
+    let applied: Vec<u64> =
+        status["flows"].as_array().unwrap().iter().map(|flow| number(flow, "applied_lsn")).collect();
+    assert_eq!(applied, capture.meta.next_lsn_at_end, "{status}");
+    status
+}
+
+/// Nothing is passed over silently: the status names every key that is not there, or has lost the TTLs of members.
+fn told(status: &Json, known: &[Known]) -> Option<String> {
+    let kinds = status["not_on_target"].as_array().unwrap().iter();
+    let mut names: BTreeSet<String> = kinds
+        .flat_map(|kind| kind["keys"].as_array().unwrap())
+        .map(|key| key.as_str().unwrap().into())
+        .collect();
+    let listed = status["not_in_sync"].as_array().unwrap().iter();
+    names.extend(listed.map(|entry| format!("db{}:{}", entry["db"], entry["key"].as_str().unwrap())));
+    let untold: Vec<_> = known
+        .iter()
+        .filter(|known| matches!(known.what, What::Missing | What::MemberTtl))
+        .map(|known| format!("db{}:{}", known.db, known.key.escape_ascii()))
+        .filter(|name| !names.contains(name))
+        .collect();
+    (!untold.is_empty()).then(|| format!("not in the status: {}", untold.join(", ")))
+}
+
+/// What is wrong with the run, if anything.
+fn complaint(
+    status: &Json,
+    capture: &Capture,
+    known: &[Known],
+    differences: Option<String>,
+) -> Option<String> {
+    // What a target lacks from the beginning of a resume was told in the run before.
+    let untold = if capture.first.is_some() { None } else { told(status, known) };
+    let all: Vec<_> = differences.into_iter().chain(untold).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn store(dir: &Path, state: &State) {
@@ -91,10 +130,10 @@ fn every_capture_arrives_exactly_in_a_standalone_server() {
         let replay = Replayed::start(&capture.version, &capture.scenario);
         let run_id = target.client().info("server", "run_id").unwrap();
         let identity = TargetIdentity::Standalone { address: target.addr(), run_id };
-        apply(capture, &replay, into_standalone(&replay, &target), identity);
+        let status = apply(capture, &replay, into_standalone(&replay, &target), identity);
         let found = diff(&capture.expected(), &read_server(&target.endpoint()));
         let known = known_differences::of(KNOWN, &capture.version, &capture.scenario, false);
-        known_differences::complaint(&known, &found, unchanged)
+        complaint(&status, capture, &known, known_differences::complaint(&known, &found, unchanged))
     });
 }
 
@@ -111,10 +150,11 @@ fn every_capture_arrives_exactly_in_a_cluster() {
         }
         let replay = Replayed::start(&capture.version, &capture.scenario);
         let node_ids = target.masters().into_iter().map(|node| node.id).collect();
-        apply(capture, &replay, into_cluster(&replay, &target), TargetIdentity::Cluster { node_ids });
+        let identity = TargetIdentity::Cluster { node_ids };
+        let status = apply(capture, &replay, into_cluster(&replay, &target), identity);
         let found = diff(&mapped(&capture.expected(), into_prefixes), &read_cluster(&masters));
         let known = known_differences::of(KNOWN, &capture.version, &capture.scenario, true);
-        known_differences::complaint(&known, &found, into_prefixes)
+        complaint(&status, capture, &known, known_differences::complaint(&known, &found, into_prefixes))
     });
 }
 

@@ -309,6 +309,9 @@ impl FlowTask {
 fn policy(kind: MissingKind) -> &'static str {
     match kind {
         MissingKind::Command(_) => "the record is passed over; its keys are listed in status",
+        MissingKind::HashFieldTtl | MissingKind::SetMemberTtl | MissingKind::MemberTtl => {
+            "the key is kept without it"
+        }
         _ => "the key is passed over and listed in status",
     }
 }

@@ -15,8 +15,10 @@ use crate::side::Side;
 pub enum Transfer {
     /// The value is under its new name.
     Done,
-    /// There was nothing to move, or the new name was taken and the operation respects that.
-    Nothing,
+    /// There was nothing to move: where the source did move something, the two sides differ.
+    Missing,
+    /// The new name was taken, and the operation respects that.
+    Taken,
     /// The target refused a step; its message. Both keys are doubtful.
     Refused(String),
 }
@@ -34,13 +36,13 @@ pub async fn transfer(side: &mut Side, what: &CrossKey) -> Result<Transfer, Erro
     let payload = match dump {
         Reply::Bulk(payload) => payload,
         Reply::Error(line) => return Ok(Transfer::Refused(resp::printable(&line))),
-        _ => return Ok(Transfer::Nothing),
+        _ => return Ok(Transfer::Missing),
     };
     let ttl = match call(side, from, &[b"PTTL", &from.name]).await? {
         Reply::Integer(ttl) if ttl > 0 => ttl,
         Reply::Integer(-1) => 0,
         // It expired between the two calls.
-        Reply::Integer(_) => return Ok(Transfer::Nothing),
+        Reply::Integer(_) => return Ok(Transfer::Missing),
         Reply::Error(line) => return Ok(Transfer::Refused(resp::printable(&line))),
         _ => return Ok(Transfer::Refused("PTTL answered in an unexpected form".into())),
     };
@@ -60,7 +62,7 @@ pub async fn transfer(side: &mut Side, what: &CrossKey) -> Result<Transfer, Erro
         restore.push(b"ABSTTL");
     }
     match call(side, to, &restore).await? {
-        Reply::Error(line) if line.starts_with(b"BUSYKEY") => return Ok(Transfer::Nothing),
+        Reply::Error(line) if line.starts_with(b"BUSYKEY") => return Ok(Transfer::Taken),
         Reply::Error(line) => return Ok(Transfer::Refused(resp::printable(&line))),
         _ => {}
     }

@@ -9,7 +9,7 @@ pub enum Error {
     #[error("target: {0}")]
     Connection(#[from] resp::Error),
     /// None of the seeds answered.
-    #[error("target: none of its addresses can be used; the last one: {0}")]
+    #[error("{0}; none of the other addresses can be used either")]
     NoSeed(Box<Error>),
     /// `target.type: redis-cluster`, but the server is none.
     #[error("target {addr} is not a Redis Cluster (cluster_enabled:0); set target.type: redis-standalone")]

@@ -37,6 +37,8 @@ use crate::wire::{self, Event, Run};
 pub struct Failure {
     /// The command with all its arguments, as sent.
     pub args: Vec<Bytes>,
+    /// Target names of its keys.
+    pub keys: Vec<Bytes>,
     /// The target's database.
     pub db: u32,
     /// The target's message, or what happened instead of a reply.
@@ -319,14 +321,17 @@ impl FlowRouter {
             self.release(slot, Way::Moved(owner));
             return;
         }
-        let (pointless, broken) = held.overtaken_by(&parked.meta);
-        for gone in pointless {
+        let overtaken = held.overtaken_by(&parked);
+        for gone in overtaken.pointless {
             self.tracker.settle(gone.meta.origin);
         }
-        if broken {
-            self.fail(parked, "executed before an earlier command of the same key that was refused".into());
-        } else {
+        if overtaken.broken.is_empty() {
             self.tracker.settle(origin);
+        } else {
+            self.fail(parked, "executed before an earlier command of the same key that was refused".into());
+            for earlier in overtaken.broken {
+                self.fail(earlier, "refused, and overtaken by a later command of the same key".into());
+            }
         }
         self.release_if_quiet(slot);
     }
@@ -385,10 +390,9 @@ impl FlowRouter {
 
     fn fail(&mut self, parked: Parked, message: String) {
         self.counters.failures += 1;
-        let mut decoder = resp::RequestDecoder::new(resp::Limits::default());
-        decoder.feed(&parked.bytes);
-        let args = decoder.next().ok().flatten().unwrap_or_default();
-        self.failures.push(Failure { args, db: parked.meta.db, message, origin: parked.meta.origin });
+        let args = parked.args();
+        let keys = parked.keys();
+        self.failures.push(Failure { args, keys, db: parked.meta.db, message, origin: parked.meta.origin });
     }
 
     /// A command of a slot came back unexecuted: it and all that follows in its slot wait.
@@ -404,7 +408,8 @@ impl FlowRouter {
             }
             held.insert(parked);
         } else {
-            let in_flight = self.lanes.iter().flatten().map(|lane| lane.count_slot(slot)).sum();
+            let open = self.lanes.iter().flatten().flat_map(Lane::open_slots);
+            let in_flight = open.filter(|open| *open == slot).count();
             let retry_at = match way {
                 Way::Later(why) => Instant::now() + why.delay(attempt),
                 _ => Instant::now(),
@@ -505,15 +510,16 @@ impl FlowRouter {
         };
         again.extend(unsent);
         // Every slot that had something out on this lane is held, with its count taken anew from the other lanes.
-        let mut slots: Vec<u16> = again.iter().chain(&never).map(|parked| parked.meta.slot).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        for slot in &slots {
-            let in_flight = self.lanes.iter().flatten().map(|lane| lane.count_slot(*slot)).sum();
-            let attempt = self.attempts.get(slot).copied().unwrap_or(0);
+        let returned = again.iter().chain(&never).map(|parked| parked.meta.slot);
+        let mut slots: HashMap<u16, usize> = returned.map(|slot| (slot, 0)).collect();
+        for open in self.lanes.iter().flatten().flat_map(Lane::open_slots) {
+            slots.entry(open).and_modify(|count| *count += 1);
+        }
+        for (slot, in_flight) in slots {
+            let attempt = self.attempts.get(&slot).copied().unwrap_or(0);
             let retry_at = Instant::now() + Transient::Disconnected.delay(attempt);
             let way = Way::Later(Transient::Disconnected);
-            let held = self.held.entry(*slot).or_insert_with(|| Held::new(way, in_flight, retry_at));
+            let held = self.held.entry(slot).or_insert_with(|| Held::new(way, in_flight, retry_at));
             (held.way, held.in_flight, held.retry_at, held.probing) = (way, in_flight, retry_at, false);
         }
         for parked in again {

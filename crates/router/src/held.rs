@@ -3,12 +3,13 @@
 //! Every command of a flow has a sequence number, and a held slot keeps its commands sorted by it. So a command that
 //! comes back from a node stands in front of those that were dispatched after it, whatever order they return in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bytes::Bytes;
 use command::Effect;
 use tokio::time::Instant;
 
-use crate::lane::{Meta, Parked};
+use crate::lane::Parked;
 use crate::outcome::Transient;
 use crate::target::NodeId;
 
@@ -33,17 +34,40 @@ pub(crate) struct Held {
     /// The first command was sent alone, to see whether the target takes it now.
     pub(crate) probing: bool,
     queue: BTreeMap<u64, Parked>,
+    /// Which commands touch a key, by database and name.
+    touching: HashMap<(u32, Bytes), BTreeSet<u64>>,
     /// Encoded bytes in the queue.
     bytes: usize,
 }
 
+/// What a command that was executed too early means for those that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Overtaken {
+    /// Pointless now: all their keys were overwritten.
+    pub(crate) pointless: Vec<Parked>,
+    /// Not to be executed any more: the command that was executed has seen, or made, a state that they belong in front of.
+    /// Their keys are doubtful, and so are those of the executed command.
+    pub(crate) broken: Vec<Parked>,
+}
+
 impl Held {
     pub(crate) fn new(way: Way, in_flight: usize, retry_at: Instant) -> Self {
-        Held { way, in_flight, retry_at, probing: false, queue: BTreeMap::new(), bytes: 0 }
+        Held {
+            way,
+            in_flight,
+            retry_at,
+            probing: false,
+            queue: BTreeMap::new(),
+            touching: HashMap::new(),
+            bytes: 0,
+        }
     }
 
     pub(crate) fn insert(&mut self, parked: Parked) {
         self.bytes += parked.bytes.len();
+        for key in parked.keys() {
+            self.touching.entry((parked.meta.db, key)).or_default().insert(parked.meta.seq);
+        }
         self.queue.insert(parked.meta.seq, parked);
     }
 
@@ -52,8 +76,22 @@ impl Held {
     }
 
     pub(crate) fn pop_first(&mut self) -> Option<Parked> {
-        let (_, parked) = self.queue.pop_first()?;
+        let seq = *self.queue.keys().next()?;
+        self.remove(seq)
+    }
+
+    fn remove(&mut self, seq: u64) -> Option<Parked> {
+        let parked = self.queue.remove(&seq)?;
         self.bytes -= parked.bytes.len();
+        for key in parked.keys() {
+            let key = (parked.meta.db, key);
+            if let Some(list) = self.touching.get_mut(&key) {
+                list.remove(&seq);
+                if list.is_empty() {
+                    self.touching.remove(&key);
+                }
+            }
+        }
         Some(parked)
     }
 
@@ -61,27 +99,27 @@ impl Held {
         self.queue.is_empty()
     }
 
-    /// A command of the slot was executed although earlier ones of the same key may wait here: which of those are
-    /// pointless now, and whether the order was broken for good.
+    /// A command of the slot was executed although earlier ones that touch its keys may wait here.
     ///
-    /// A command that overwrites its key makes the earlier ones pointless. Anything else was executed on a state that it
-    /// must not have seen: the key has to be reported.
-    pub(crate) fn overtaken_by(&mut self, executed: &Meta) -> (Vec<Parked>, bool) {
-        let earlier: Vec<u64> = self
-            .queue
-            .range(..executed.seq)
-            .filter(|(_, parked)| parked.meta.key == executed.key && parked.meta.db == executed.db)
-            .map(|(seq, _)| *seq)
-            .collect();
-        if earlier.is_empty() {
-            return (Vec::new(), false);
+    /// A command that overwrites all keys of an earlier one makes that one pointless. Anything else was executed on a
+    /// state that it must not have seen, or leaves one in which the earlier one would do harm.
+    pub(crate) fn overtaken_by(&mut self, executed: &Parked) -> Overtaken {
+        let keys = executed.keys();
+        let mut earlier = BTreeSet::new();
+        for key in &keys {
+            if let Some(list) = self.touching.get(&(executed.meta.db, key.clone())) {
+                earlier.extend(list.range(..executed.meta.seq));
+            }
         }
-        if executed.effect != Effect::Overwrite {
-            return (Vec::new(), true);
+        let mut overtaken = Overtaken::default();
+        for parked in earlier.into_iter().filter_map(|seq| self.remove(seq)) {
+            let covered = parked.keys().iter().all(|key| keys.contains(key));
+            match executed.meta.effect {
+                Effect::Overwrite if covered => overtaken.pointless.push(parked),
+                _ => overtaken.broken.push(parked),
+            }
         }
-        let gone: Vec<Parked> = earlier.iter().filter_map(|seq| self.queue.remove(seq)).collect();
-        self.bytes -= gone.iter().map(|parked| parked.bytes.len()).sum::<usize>();
-        (gone, false)
+        overtaken
     }
 }
 
@@ -97,14 +135,14 @@ pub(crate) fn sort_unanswered(unanswered: Vec<Parked>) -> (Vec<Parked>, Vec<Park
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
+    use crate::lane::Meta;
     use crate::tracker::Origin;
 
-    fn parked(seq: u64, key: &'static str, effect: Effect) -> Parked {
-        let meta = Meta::new(seq, 7, 0, effect, Origin::Record(seq), Bytes::from_static(key.as_bytes()));
-        Parked { meta, bytes: Bytes::from_static(b"12345"), asked: false }
+    fn parked(seq: u64, command: &str, effect: Effect) -> Parked {
+        let args: Vec<&str> = command.split(' ').collect();
+        let key = Bytes::copy_from_slice(args[1].as_bytes());
+        Parked::new(Meta::new(seq, 7, 0, effect, Origin::Record(seq), key), &args)
     }
 
     fn held(commands: impl IntoIterator<Item = Parked>) -> Held {
@@ -113,45 +151,65 @@ mod tests {
         held
     }
 
+    fn seqs(list: &[Parked]) -> Vec<u64> {
+        list.iter().map(|parked| parked.meta.seq).collect()
+    }
+
     #[test]
     fn returned_commands_stand_in_front_of_later_ones() {
-        let mut slot = held([parked(9, "a", Effect::Overwrite), parked(3, "a", Effect::Overwrite)]);
-        assert_eq!(slot.bytes(), 10);
+        let mut slot =
+            held([parked(9, "SET a 1", Effect::Overwrite), parked(3, "SET a 2", Effect::Overwrite)]);
         assert_eq!(slot.pop_first().unwrap().meta.seq, 3);
         assert_eq!(slot.pop_first().unwrap().meta.seq, 9);
-        assert!(slot.is_empty() && slot.bytes() == 0);
+        assert!(slot.is_empty() && slot.bytes() == 0 && slot.touching.is_empty());
     }
 
     #[test]
     fn an_overwrite_that_overtook_makes_earlier_commands_of_its_key_pointless() {
         let mut slot = held([
-            parked(1, "a", Effect::Overwrite),
-            parked(2, "b", Effect::Overwrite),
-            parked(8, "a", Effect::Overwrite),
+            parked(1, "SET a 1", Effect::Overwrite),
+            parked(2, "SET b 1", Effect::Overwrite),
+            parked(8, "SET a 2", Effect::Overwrite),
         ]);
-        let (gone, broken) = slot.overtaken_by(&parked(5, "a", Effect::Overwrite).meta);
-        assert_eq!(gone.iter().map(|p| p.meta.seq).collect::<Vec<_>>(), [1]);
-        assert!(!broken);
-        assert_eq!(slot.bytes(), 10);
+        let overtaken = slot.overtaken_by(&parked(5, "DEL a", Effect::Overwrite));
+        assert_eq!((seqs(&overtaken.pointless), overtaken.broken.len()), (vec![1], 0));
+        assert_eq!(slot.pop_first().unwrap().meta.seq, 2);
+        assert_eq!(slot.pop_first().unwrap().meta.seq, 8);
+    }
+
+    #[test]
+    fn every_key_of_a_command_counts() {
+        let mut slot = held([parked(1, "MSET a 1 b 2", Effect::Overwrite)]);
+        let overtaken = slot.overtaken_by(&parked(5, "DEL a", Effect::Overwrite));
+        assert_eq!(seqs(&overtaken.broken), [1], "b must not be lost with a");
+
+        let mut slot = held([parked(1, "SET b 1", Effect::Overwrite)]);
+        let overtaken = slot.overtaken_by(&parked(5, "DEL a b", Effect::Overwrite));
+        assert_eq!(seqs(&overtaken.pointless), [1], "b must not come back");
+
+        let mut slot = held([parked(1, "SET b 1", Effect::Overwrite)]);
+        let overtaken = slot.overtaken_by(&parked(5, "RENAME a b", Effect::Moving));
+        assert_eq!(seqs(&overtaken.broken), [1], "what was renamed must not be overwritten");
     }
 
     #[test]
     fn anything_else_that_overtook_is_reported() {
-        let mut slot = held([parked(1, "a", Effect::NotRepeatable)]);
-        let (gone, broken) = slot.overtaken_by(&parked(5, "a", Effect::NotRepeatable).meta);
-        assert!(gone.is_empty() && broken);
-        let (_, broken) = slot.overtaken_by(&parked(6, "other", Effect::NotRepeatable).meta);
-        assert!(!broken);
+        let mut slot = held([parked(1, "RPUSH a x", Effect::NotRepeatable)]);
+        let other = slot.overtaken_by(&parked(6, "LPOP other", Effect::NotRepeatable));
+        assert!(other.broken.is_empty() && other.pointless.is_empty());
+        let overtaken = slot.overtaken_by(&parked(5, "LPOP a", Effect::NotRepeatable));
+        assert_eq!(seqs(&overtaken.broken), [1]);
+        assert!(slot.is_empty());
     }
 
     #[test]
     fn unanswered_commands_that_must_not_be_doubled_are_not_sent_again() {
         let (again, never) = sort_unanswered(vec![
-            parked(1, "a", Effect::Overwrite),
-            parked(2, "n", Effect::NotRepeatable),
-            parked(3, "h", Effect::Repeatable),
+            parked(1, "SET a 1", Effect::Overwrite),
+            parked(2, "INCR n", Effect::NotRepeatable),
+            parked(3, "HSET h f 1", Effect::Repeatable),
+            parked(4, "RENAME a b", Effect::Moving),
         ]);
-        assert_eq!(again.iter().map(|p| p.meta.seq).collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(never.iter().map(|p| p.meta.seq).collect::<Vec<_>>(), [2]);
+        assert_eq!((seqs(&again), seqs(&never)), (vec![1, 3], vec![2, 4]));
     }
 }

@@ -55,6 +55,21 @@ impl Parked {
         resp::write_command(&mut bytes, args);
         Parked { meta, bytes: bytes.freeze(), asked: false }
     }
+
+    /// Name and arguments.
+    pub(crate) fn args(&self) -> Vec<Bytes> {
+        // It was encoded here, so nothing is too large for it.
+        let limits = resp::Limits { bulk: usize::MAX, elements: usize::MAX, depth: 1 };
+        let mut decoder = resp::RequestDecoder::new(limits);
+        decoder.feed(&self.bytes);
+        decoder.next().ok().flatten().unwrap_or_default()
+    }
+
+    /// Every key that it touches.
+    pub(crate) fn keys(&self) -> Vec<Bytes> {
+        let keys = command::table::keys(&self.args());
+        if keys.is_empty() { vec![self.meta.key.clone()] } else { keys }
+    }
 }
 
 #[derive(Debug)]
@@ -179,10 +194,10 @@ impl Lane {
         Some(Answered { lane: self, index })
     }
 
-    /// Unanswered commands of a slot.
-    pub(crate) fn count_slot(&self, slot: u16) -> usize {
+    /// The slots of all unanswered commands, one entry a command.
+    pub(crate) fn open_slots(&self) -> impl Iterator<Item = u16> {
         let waiting = self.sent.iter().flat_map(|chunk| &chunk.metas[chunk.next..]);
-        waiting.chain(&self.metas).filter(|m| m.slot == slot && m.origin != Origin::Lane).count()
+        waiting.chain(&self.metas).filter(|meta| meta.origin != Origin::Lane).map(|meta| meta.slot)
     }
 
     /// Ends the lane: what was handed to the socket and not answered, and what was only collected.

@@ -40,6 +40,8 @@ pub enum Transient {
     MasterDown,
     /// `-TRYAGAIN`: the keys of one command are on both sides of a slot migration.
     TryAgain,
+    /// `-MISCONF`, `-NOREPLICAS`, `-BUSY`: the node takes no writes until something is repaired.
+    NotWritable,
     /// The connection is away.
     Disconnected,
 }
@@ -54,6 +56,7 @@ impl Transient {
             Transient::ReadOnly => "READONLY",
             Transient::MasterDown => "MASTERDOWN",
             Transient::TryAgain => "TRYAGAIN",
+            Transient::NotWritable => "MISCONF",
             Transient::Disconnected => "disconnected",
         }
     }
@@ -96,6 +99,8 @@ pub fn classify(message: &[u8]) -> Outcome {
         "READONLY" => Outcome::Later(Transient::ReadOnly),
         "MASTERDOWN" => Outcome::Later(Transient::MasterDown),
         "TRYAGAIN" => Outcome::Later(Transient::TryAgain),
+        // These concern the node, not the command: taken for final, they would list every key that is written.
+        "MISCONF" | "NOREPLICAS" | "BUSY" => Outcome::Later(Transient::NotWritable),
         _ => Outcome::Failed(text.into_owned()),
     }
 }
@@ -116,6 +121,8 @@ mod tests {
             ("READONLY You can't write against a read only replica.", Transient::ReadOnly),
             ("MASTERDOWN Link with MASTER is down", Transient::MasterDown),
             ("TRYAGAIN Multiple keys request during rehashing of slot", Transient::TryAgain),
+            ("MISCONF Redis is configured to save RDB snapshots", Transient::NotWritable),
+            ("NOREPLICAS Not enough good replicas to write.", Transient::NotWritable),
         ] {
             assert_eq!(classify(message.as_bytes()), Outcome::Later(class));
         }

@@ -121,7 +121,8 @@ impl Target {
             dialect,
             nodes: RwLock::new(vec![Node { addr: addr.clone() }]),
             owners: (0..SLOTS).map(|_| AtomicU16::new(if cluster { NodeId::NONE.0 } else { 0 })).collect(),
-            identity: Mutex::new(Identity::Standalone { address: addr.clone(), run_id }),
+            // The first configured address names the target, whichever of them answered.
+            identity: Mutex::new(Identity::Standalone { address: options.seeds[0].addr.clone(), run_id }),
             refreshing: AtomicBool::new(false),
             databases: Mutex::new(BTreeSet::from([0])),
         };

@@ -61,6 +61,11 @@ async fn connect(
     }
     let client_id = match connection.call(&["CLIENT", "ID"]).await? {
         Reply::Integer(id) => Some(id),
+        Reply::Error(line) => match resp::Error::from_error_line(connection.addr(), &line) {
+            // A user who may not ask for the id works all the same; a node that lets nobody in is not connected.
+            None | Some(resp::Error::NoPermission { .. }) => None,
+            Some(error) => return Err(error.into()),
+        },
         _ => None,
     };
     Ok((connection, client_id))

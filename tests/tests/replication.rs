@@ -164,3 +164,27 @@ fn flushes_under_writes_are_executed_once_for_all_flows() {
         }
     }
 }
+
+#[test]
+fn a_flush_after_a_restart_touches_no_other_database() {
+    for source in Source::each("a_flush_after_a_restart_touches_no_other_database", 2) {
+        for target in Target::both() {
+            let mut client = source.client();
+            client.call(&["FLUSHALL"]);
+            fill(&source.endpoint(), 2_000, &[0, 3], seed());
+            let mut program = Df2redis::replicate(target.settings(&source));
+            program.wait_ready(READY);
+            target.assert_equal(&source);
+            assert_eq!(program.terminate().code(), 0);
+            program.again();
+            program.wait_ready(READY);
+            // Nothing has told this process of database 3 but the source itself.
+            client.call(&["FLUSHDB"]);
+            client.call(&["SET", "marker", "1"]);
+            let keys = target.assert_equal(&source);
+            assert!(keys > 900, "{keys} keys are left");
+            let status = program.status().unwrap();
+            assert_eq!((number(&status, "partial_syncs"), number(&status, "full_syncs")), (1, 0), "{status}");
+        }
+    }
+}

@@ -1,14 +1,15 @@
 //! Faults of the target: redirects, refusals, broken connections. Each is caused, under writes.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use scenarios::client::Client;
+use scenarios::logical::{Contents, diff, wait_equal};
 use scenarios::program::{Df2redis, number};
-use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer};
+use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer, next_lsns};
 use scenarios::source::Source;
 use scenarios::target::Target;
-use scenarios::wait;
 use scenarios::workload::{Mode, Options, Workload, fill, seed};
 use simulator::Release;
 
@@ -41,10 +42,31 @@ fn slots_that_move_under_writes_are_followed_in_order() {
     }
     writer.wait_for(2_000);
     writer.stop().assert_no_surprise();
-    target.assert_equal(&source);
+    let endpoint = source.endpoint();
+    let expected = RefCell::new(Contents::new());
+    wait_equal(
+        READY,
+        || {
+            expected.replace(target.expected(&endpoint));
+            expected.borrow().clone()
+        },
+        || near_expiries(target.read(), &expected.borrow()),
+    );
     let status = program.status().unwrap();
     assert!(flows_sum(&status, "redirects") > 0, "no redirect was met: {status}");
     assert_eq!(number(&status, "not_in_sync_count"), 0, "{status}");
+}
+
+/// Redis's own MIGRATE hands over the time that is left, and so moves an expiry by a millisecond or two: within that
+/// they count as equal here.
+fn near_expiries(mut actual: Contents, expected: &Contents) -> Contents {
+    for (name, logical) in &mut actual {
+        let Some(wanted) = expected.get(name).and_then(|e| e.expire_at_ms) else { continue };
+        if logical.expire_at_ms.is_some_and(|at| at.abs_diff(wanted) <= 10) {
+            logical.expire_at_ms = Some(wanted);
+        }
+    }
+    actual
 }
 
 #[test]
@@ -140,8 +162,8 @@ fn a_counter_whose_connection_broke_is_listed_or_exact() {
         client.flush().unwrap();
         node.call(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     }
-    client.call(&["SET", "marker", "1"]);
-    wait::until(READY, "the last record to arrive", || node.text(&["EXISTS", "marker"]) == "1");
+    let end: u64 = next_lsns(&mut client).iter().sum();
+    program.wait_until(READY, "every record to be applied", |s| flows_sum(s, "applied_lsn") == end);
     let (there, here) = (client.text(&["GET", "counter"]), node.text(&["GET", "counter"]));
     let status = program.status().unwrap();
     let listed = status["not_in_sync"].as_array().unwrap().iter().any(|k| k["key"] == "counter");
@@ -194,7 +216,8 @@ fn a_refused_command_is_listed_durably_and_the_rest_goes_on() {
                 .any(|k| k["key"] == "list" && k["reason"].as_str().unwrap().contains("WRONGTYPE"))
         };
         program.wait_until(READY, "the key to be listed", listed);
-        program.wait_until(READY, "the LSN to pass it", |s| number(s, "lag_records") == 0);
+        let end: u64 = next_lsns(&mut client).iter().sum();
+        program.wait_until(READY, "the LSN to pass it", |s| flows_sum(s, "applied_lsn") == end);
         // Still there after a crash.
         program.kill();
         program.again();
@@ -221,4 +244,74 @@ fn a_target_that_is_away_for_a_while_is_waited_for() {
     writer.stop().assert_no_surprise();
     target.assert_equal(&source);
     assert_eq!(number(&program.status().unwrap(), "full_syncs"), 1);
+}
+
+#[test]
+fn commands_of_several_keys_keep_their_order_while_memory_is_out() {
+    let source = source();
+    let target = Target::Standalone(RedisServer::start(RedisOptions::default()));
+    let mut program = Df2redis::replicate(target.settings(&source));
+    program.wait_ready(READY);
+    let Target::Standalone(server) = &target else { unreachable!() };
+    let (mut node, mut client) = (server.client(), source.client());
+    client.call(&["MSET", "{k}old", "1", "{k}gone", "1"]);
+    target.assert_equal(&source);
+    node.call(&["CONFIG", "SET", "maxmemory", "1"]);
+    // MSET and SET are refused, DEL, RENAME and LPOP are not: each of these would overtake.
+    for command in [
+        "MSET {k}a 1 {k}b 2",
+        "DEL {k}a",
+        "SET {k}c 1",
+        "RENAME {k}old {k}c",
+        "SET {k}gone 2",
+        "DEL {k}gone {k}other",
+        "RPUSH {k}list 1 2 3",
+        "LPOP {k}list",
+    ] {
+        client.call(&command.split(' ').collect::<Vec<_>>());
+    }
+    program.wait_until(READY, "OOM to be met", |s| flows_sum(s, "retries") > 2);
+    node.call(&["CONFIG", "SET", "maxmemory", "0"]);
+    let end: u64 = next_lsns(&mut client).iter().sum();
+    let status =
+        program.wait_until(READY, "every record to be applied", |s| flows_sum(s, "applied_lsn") == end);
+    // Whatever differs now is listed; nothing is silently lost or back.
+    let listed: Vec<String> = status["not_in_sync"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["key"].as_str().unwrap().to_owned())
+        .collect();
+    let differences = diff(&target.expected(&source.endpoint()), &target.read());
+    for difference in &differences {
+        let key = String::from_utf8_lossy(&difference.key).into_owned();
+        assert!(listed.contains(&key), "{difference} is not among {listed:?}");
+    }
+    println!("listed {listed:?}, different {}", differences.len());
+}
+
+#[test]
+fn sigterm_ends_in_time_although_the_target_hangs() {
+    let source = source();
+    let target = Target::Cluster(Cluster::start(ClusterOptions::default()));
+    let mut program = Df2redis::replicate(target.settings(&source));
+    program.wait_ready(READY);
+    let Target::Cluster(cluster) = &target else { unreachable!() };
+    let mut client = source.client();
+    client.call(&["SET", "moved", "1"]);
+    target.assert_equal(&source);
+    cluster.nodes().iter().for_each(RedisServer::pause);
+    // A value that has to be carried from one node to another, and plain commands behind it.
+    client.call(&["MOVE", "moved", "3"]);
+    client.call(&["INCR", "counter"]);
+    let behind = |s: &serde_json::Value| flows_sum(s, "received_lsn") > flows_sum(s, "applied_lsn");
+    program.wait_until(READY, "the records to be received", behind);
+    let asked = Instant::now();
+    assert_eq!(program.terminate().code(), 0);
+    assert!(asked.elapsed() < Duration::from_secs(10), "took {:?}", asked.elapsed());
+    cluster.nodes().iter().for_each(RedisServer::resume);
+    program.again();
+    program.wait_ready(READY);
+    target.assert_equal(&source);
+    assert_eq!(number(&program.status().unwrap(), "partial_syncs"), 1);
 }

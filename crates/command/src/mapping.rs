@@ -91,6 +91,8 @@ struct Seen {
     databases: BTreeSet<u32>,
     /// By database: one key of another database that begins with this one's prefix.
     suspects: BTreeMap<u32, SourceKey>,
+    /// There may be more databases than those listed.
+    incomplete: bool,
 }
 
 impl Mapping {
@@ -169,14 +171,17 @@ impl Mapping {
     /// The source key of a name found on the target; `None` for a foreign name, which no source key would take.
     ///
     /// A prefix counts only for databases known to exist at the source; else the name is one of the database that
-    /// keeps its names.
+    /// keeps its names. Where not all databases are known ([`Mapping::databases_unknown`]) every prefix counts.
     #[must_use]
     pub fn source_name(&self, target_db: u32, name: &Bytes) -> Option<SourceKey> {
         let plain = self.implied(&Placement { db: target_db, prefix: Bytes::new() });
         let rival = self
             .rivals(target_db, name)
             .into_iter()
-            .filter(|(db, _)| plain.is_none() || self.lock().databases.contains(db))
+            .filter(|(db, _)| {
+                let seen = self.lock();
+                plain.is_none() || seen.incomplete || seen.databases.contains(db)
+            })
             .max_by_key(|(_, length)| *length);
         match rival {
             Some((db, length)) => Some(SourceKey { db, key: name.slice(length..) }),
@@ -201,6 +206,17 @@ impl Mapping {
         }
         pattern.push(b'*');
         Some((place.db, Some(pattern.into())))
+    }
+
+    /// Whether there may be databases that nobody has told of: the source does not answer `INFO keyspace`.
+    pub fn databases_unknown(&self, unknown: bool) {
+        self.lock().incomplete = unknown;
+    }
+
+    /// Whether it is not known which database's key this name is.
+    #[must_use]
+    pub fn is_ambiguous(&self, target_db: u32, name: &[u8]) -> bool {
+        self.lock().incomplete && !self.rivals(target_db, name).is_empty()
     }
 
     /// Databases known to exist at the source, ascending.

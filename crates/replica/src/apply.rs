@@ -2,17 +2,19 @@
 //! those that are not in sync.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 use checkpoint::NotInSync;
-use command::{Commands, Effect, MissingKind, SourceKey, TargetCommand, Treatment};
+use command::{Commands, CrossKey, CrossOperation, Effect, MissingKind, SourceKey, TargetCommand, Treatment};
 use router::cross::{Transfer, transfer};
 use router::{Failure, Origin};
 use tracing::warn;
 
 use crate::error::Error;
-use crate::flow_task::{End, FlowTask};
+use crate::flow_task::{End, FlowTask, stopped};
 use crate::ledger::now_ms;
+use crate::removal::flow_of;
 use crate::status::SHOWN_NOT_IN_SYNC;
 
 /// Where in the stream a treatment comes from.
@@ -32,6 +34,9 @@ pub struct Doubt {
     origin: Origin,
 }
 
+/// Pause before something that the target could not do is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Most bytes of a reason that are stored.
 const REASON: usize = 200;
 
@@ -42,6 +47,9 @@ impl FlowTask {
         match item {
             rdb::Item::Value(value) => {
                 self.status.keys.fetch_add(1, Relaxed);
+                if flow_of(&value.meta.key, self.shared.flows) != self.flow {
+                    self.shared.misplaced.fetch_add(1, Relaxed);
+                }
                 self.note_database(value.meta.db)?;
                 let treatment = self.translator.value(value, self.now_ms).map_err(broken)?;
                 self.apply(treatment, Position::Snapshot).await
@@ -120,27 +128,56 @@ impl FlowTask {
                 Ok(())
             }
             Treatment::Broadcast(args) => self.broadcast(args, position).await,
-            Treatment::CrossKey(what) => {
-                self.settle_all_unless_stopped().await?;
-                for db in [what.from.db, what.to.db] {
-                    self.check_database(db).await?;
-                }
-                let result = transfer(&mut self.side, &what).await.map_err(|e| End::Fatal(e.into()))?;
-                match result {
-                    Transfer::Done | Transfer::Nothing => self.pass(position),
-                    Transfer::Refused(message) => {
-                        let keys = vec![what.from.source, what.to.source];
-                        self.doubt(keys, format!("{:?}: {message}", what.operation), position);
-                    }
-                }
-                Ok(())
-            }
+            Treatment::CrossKey(what) => self.cross(*what, position).await,
             Treatment::NotInSync { keys, reason } => {
                 self.doubt(keys, reason.to_string(), position);
                 Ok(())
             }
             Treatment::Collision(collision) => Err(End::Fatal(Error::Collision(collision))),
             Treatment::Global(_) => unreachable!("global commands are dealt with before"),
+        }
+    }
+
+    /// Nothing else of this flow is on its way meanwhile. Interrupted, it is executed again from the start.
+    async fn cross(&mut self, what: CrossKey, position: Position) -> Result<(), End> {
+        self.settle_all_unless_stopped().await?;
+        for db in [what.from.db, what.to.db] {
+            self.check_database(db).await?;
+        }
+        let mut stop = self.channels.stop.clone();
+        let result = loop {
+            let result = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Err(End::Stopped),
+                result = transfer(&mut self.side, &what) => result,
+            };
+            match result {
+                Ok(result) => break result,
+                Err(error) => {
+                    warn!(operation = ?what.operation, %error, "value not moved yet");
+                    self.wait_before_retry().await?;
+                }
+            }
+        };
+        let reason = match result {
+            // A MOVE is logged even when it moved nothing.
+            Transfer::Missing if what.operation != CrossOperation::Move => "no such key on the target".into(),
+            Transfer::Done | Transfer::Taken | Transfer::Missing => {
+                self.pass(position);
+                return Ok(());
+            }
+            Transfer::Refused(message) => message,
+        };
+        let keys = vec![what.from.source, what.to.source];
+        self.doubt(keys, format!("{:?}: {reason}", what.operation), position);
+        Ok(())
+    }
+
+    async fn wait_before_retry(&mut self) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.channels.stop) => Err(End::Stopped),
+            () = tokio::time::sleep(RETRY) => Ok(()),
         }
     }
 
@@ -164,21 +201,23 @@ impl FlowTask {
         if self.databases.contains(&db) {
             return Ok(());
         }
+        let mut stop = self.channels.stop.clone();
         loop {
-            match self.shared.target.check_database(db).await {
+            let checked = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Err(End::Stopped),
+                checked = self.shared.target.check_database(db) => checked,
+            };
+            match checked {
                 Ok(()) => {
                     self.databases.insert(db);
                     return Ok(());
                 }
-                Err(error) if error.class() == resp::Class::Retry => {
+                Err(error) if error.class() == resp::Class::Mismatch => return Err(End::Fatal(error.into())),
+                Err(error) => {
                     warn!(db, %error, "database not looked at yet");
-                    let mut stop = self.channels.stop.clone();
-                    tokio::select! {
-                        _ = stop.wait_for(|stop| *stop) => return Err(End::Stopped),
-                        () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
-                    }
+                    self.wait_before_retry().await?;
                 }
-                Err(error) => return Err(End::Fatal(error.into())),
             }
         }
     }
@@ -186,7 +225,13 @@ impl FlowTask {
     async fn broadcast(&mut self, args: Vec<Bytes>, position: Position) -> Result<(), End> {
         for node in self.shared.target.masters() {
             // A script that a node does not take concerns no key: clients load it again when it is missing.
-            match self.side.call_node(node, 0, &args).await {
+            let mut stop = self.channels.stop.clone();
+            let called = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Err(End::Stopped),
+                called = self.side.call_node(node, 0, &args) => called,
+            };
+            match called {
                 Ok(reply) => {
                     if let Some(message) = reply.as_error() {
                         let message = resp::printable(message);
@@ -246,6 +291,13 @@ impl FlowTask {
             self.list(&mut list, keys, &failure.message, failure.origin());
         }
         for doubt in &doubts {
+            if doubt.keys.is_empty() {
+                warn!(
+                    flow = self.flow,
+                    reason = doubt.reason,
+                    "a record was passed over, its keys are not known"
+                );
+            }
             self.list(&mut list, doubt.keys.clone(), &doubt.reason, doubt.origin);
         }
         let ledger = &self.shared.ledger;
@@ -264,7 +316,12 @@ impl FlowTask {
             Origin::Record(lsn) => lsn,
             Origin::Snapshot | Origin::Lane => 0,
         };
-        let reason: String = reason.chars().take(REASON).collect();
+        let mut reason: String = reason.chars().take(REASON).collect();
+        let mut keys = keys;
+        if keys.is_empty() {
+            reason.push_str(" (its keys are not known)");
+            keys.push(SourceKey { db: 0, key: Bytes::new() });
+        }
         for SourceKey { db, key } in keys {
             list.push(NotInSync {
                 db,
@@ -279,13 +336,13 @@ impl FlowTask {
 
     /// The source keys of a command that was sent.
     fn keys_of(&self, failure: &Failure) -> Vec<SourceKey> {
-        let names = command::table::keys(&failure.args);
         let mapping = &self.shared.mapping;
-        names
-            .into_iter()
+        failure
+            .keys
+            .iter()
             .map(|name| {
                 mapping
-                    .source_name(failure.db, &name)
+                    .source_name(failure.db, name)
                     .unwrap_or_else(|| SourceKey { db: failure.db, key: name.clone() })
             })
             .collect()

@@ -4,7 +4,7 @@
 //! snapshot when every one of them is complete and STARTSTABLE was answered, and at every global command.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -64,6 +64,8 @@ pub struct Context<'a> {
     pub goal: Goal,
     /// The LSNs that were asked for.
     pub resume: Option<Vec<u64>>,
+    /// Becomes true when stable sync is reached.
+    pub was_stable: AtomicBool,
 }
 
 /// One attachment at work.
@@ -76,6 +78,9 @@ struct Running<'a> {
     pings: Vec<watch::Receiver<u64>>,
     gauges: Vec<spool::Gauge>,
     readers: Vec<JoinHandle<()>>,
+    /// The sending sides until ACKs begin. The control connection closes before them.
+    writers: Vec<AckWriter>,
+    ackers: Vec<Acker>,
     stop_flows: watch::Sender<bool>,
     statuses: Vec<Arc<FlowStatus>>,
     cuts: usize,
@@ -87,10 +92,9 @@ struct Running<'a> {
 
 /// Runs an attachment to its end and closes it.
 pub async fn run(mut attachment: Attachment, context: &Context<'_>, stop: watch::Receiver<bool>) -> Outcome {
-    let (mut running, writers) = Running::start(&mut attachment, context, stop);
-    let mut ackers = Vec::new();
-    let outcome = running.follow(&mut attachment, writers, &mut ackers).await;
-    running.finish(attachment, ackers, outcome).await
+    let mut running = Running::start(&mut attachment, context, stop);
+    let outcome = running.follow(&mut attachment).await;
+    running.finish(attachment, outcome).await
 }
 
 impl<'a> Running<'a> {
@@ -98,7 +102,7 @@ impl<'a> Running<'a> {
         attachment: &mut Attachment,
         context: &'a Context<'a>,
         stop: watch::Receiver<bool>,
-    ) -> (Running<'a>, Vec<AckWriter>) {
+    ) -> Running<'a> {
         let count = attachment.flows.len();
         let (notices_in, notices) = unbounded_channel();
         let (stop_flows, stop_seen) = watch::channel(false);
@@ -112,6 +116,8 @@ impl<'a> Running<'a> {
             pings: Vec::new(),
             gauges: Vec::new(),
             readers: Vec::new(),
+            writers: Vec::new(),
+            ackers: Vec::new(),
             stop_flows,
             statuses,
             cuts: 0,
@@ -123,7 +129,6 @@ impl<'a> Running<'a> {
         let resumed_at = running.resumed_at(attachment);
         let snapshot = attachment.answer != Answer::Partial;
         let limit = running.spool_limit().min(if snapshot { SNAPSHOT_SPOOL } else { usize::MAX });
-        let mut writers = Vec::new();
         for (id, socket) in attachment.take_flows().into_iter().enumerate() {
             let (sender, input) = spool::channel(limit);
             let (orders, orders_out) = unbounded_channel();
@@ -150,9 +155,9 @@ impl<'a> Running<'a> {
             running.orders.push(orders);
             running.applied.push(applied_out);
             running.pings.push(ping_out);
-            writers.push(writer);
+            running.writers.push(writer);
         }
-        (running, writers)
+        running
     }
 
     /// The LSNs that a partial sync was granted for.
@@ -168,12 +173,7 @@ impl<'a> Running<'a> {
     }
 
     /// From the first byte to whatever ends the attachment.
-    async fn follow(
-        &mut self,
-        attachment: &mut Attachment,
-        writers: Vec<AckWriter>,
-        ackers: &mut Vec<Acker>,
-    ) -> Outcome {
+    async fn follow(&mut self, attachment: &mut Attachment) -> Outcome {
         match self.reach_stable(attachment).await {
             Ok(()) => {}
             Err(outcome) => return outcome,
@@ -182,11 +182,12 @@ impl<'a> Running<'a> {
             return Outcome::Migrated;
         }
         self.order_all(|| Order::Go);
-        for (id, writer) in writers.into_iter().enumerate() {
+        for (id, writer) in std::mem::take(&mut self.writers).into_iter().enumerate() {
             let state = AckState { applied: self.applied[id].clone(), ping: self.pings[id].clone() };
-            ackers.push(Acker::spawn(writer, state, Cadence::default()));
+            self.ackers.push(Acker::spawn(writer, state, Cadence::default()));
         }
         self.context.shared.status.enter(Phase::Stable, "");
+        self.context.was_stable.store(true, Relaxed);
         self.stable().await
     }
 
@@ -345,6 +346,7 @@ impl<'a> Running<'a> {
         let task = async move {
             let mut side = SourceSide::new(options);
             let mut heard = tokio::time::Instant::now();
+            let mut bytes = 0;
             loop {
                 match side.offsets().await {
                     Ok(offsets) => {
@@ -354,12 +356,17 @@ impl<'a> Running<'a> {
                         }
                     }
                     // It answers, so it lives.
-                    Err(crate::source::Unanswered::Refused(_)) => heard = tokio::time::Instant::now(),
+                    Err(error) if error.is_an_answer() => heard = tokio::time::Instant::now(),
                     Err(error) if heard.elapsed() > SILENCE => {
                         let _ = lost.send(format!("the source does not answer: {error}"));
                         return;
                     }
                     Err(_) => {}
+                }
+                // A source that takes no other client may still send.
+                let received = statuses.iter().map(|flow| flow.bytes.load(Relaxed)).sum();
+                if std::mem::replace(&mut bytes, received) != received {
+                    heard = tokio::time::Instant::now();
                 }
                 tokio::time::sleep(LOOK).await;
             }
@@ -379,8 +386,15 @@ impl<'a> Running<'a> {
             mapping: self.context.shared.mapping.clone(),
             flows: self.orders.clone(),
             status: self.context.shared.status.clone(),
+            other_sharding: self.other_sharding(),
         };
         Some(tokio::spawn(removal.run()))
+    }
+
+    /// A few keys may lie on a wrong flow: PFMERGE leaves such copies behind (v1.40.1 `hll_family.cc` PFMergeInternal).
+    fn other_sharding(&self) -> bool {
+        let keys: u64 = self.statuses.iter().map(|flow| flow.keys.load(Relaxed)).sum();
+        self.context.shared.misplaced.load(Relaxed) > keys / 10
     }
 
     async fn removed(&mut self, result: Result<u64, Unfinished>) -> Result<(), Outcome> {
@@ -427,49 +441,66 @@ impl<'a> Running<'a> {
     }
 
     /// Ends the flows, stores how far they came, and closes the connections.
-    async fn finish(mut self, attachment: Attachment, ackers: Vec<Acker>, outcome: Outcome) -> Outcome {
-        let mut outcome = outcome;
-        let mut gone = false;
-        let stable = self.context.shared.status.phase().0 == Phase::Stable;
-        match &outcome {
-            // What came is applied, so that the next attachment goes on behind it.
-            Outcome::LinkLost(reason) => {
-                info!(reason, "link to the source lost");
-                gone = self.all_closed().await;
-                self.readers.iter().for_each(JoinHandle::abort);
-                if !stable {
-                    // What came of a snapshot comes again, and a flow that is ready for the journal waits for ever.
-                    self.stop_flows.send_replace(true);
-                }
-            }
-            _ => {
-                self.stop_flows.send_replace(true);
-            }
+    async fn finish(mut self, attachment: Attachment, outcome: Outcome) -> Outcome {
+        let status = self.context.shared.status.clone();
+        let stable = self.context.was_stable.load(Relaxed);
+        status.removed(0, false);
+        let Outcome::LinkLost(reason) = outcome else {
+            self.stop_flows.send_replace(true);
+            let outcome = self.drain(outcome, stable).await;
+            let ackers = std::mem::take(&mut self.ackers);
+            attachment.close(ackers).await;
+            self.readers.iter().for_each(JoinHandle::abort);
+            return outcome;
+        };
+        info!(reason, "link to the source lost");
+        status.enter(Phase::Connecting, "applying what came");
+        // What the target has not taken yet must not keep the master's sockets open meanwhile.
+        let ackers = std::mem::take(&mut self.ackers);
+        if self.all_closed().await {
+            // The master has ended the attachment: no ACK of ours can meet it half-closed any more.
+            drop((attachment, ackers));
+        } else {
+            attachment.close(ackers).await;
         }
+        self.readers.iter().for_each(JoinHandle::abort);
+        if !stable {
+            // What came of a snapshot comes again, and a flow that is ready for the journal waits for ever.
+            self.stop_flows.send_replace(true);
+        }
+        // What came is applied, so that the next attachment goes on behind it.
+        self.drain(Outcome::LinkLost(reason), stable).await
+    }
+
+    /// Waits for the end of every flow, then stores how far they came.
+    async fn drain(&mut self, mut outcome: Outcome, stable: bool) -> Outcome {
+        let mut checkpoint = tokio::time::interval(self.context.settings.checkpoint_interval);
         while self.ended < self.orders.len() {
             // The copy of a flow that has ended will not come any more: it is sent again to the next attachment.
             if self.ended > 0 && self.barrier.is_waited_for() {
                 self.stop_flows.send_replace(true);
             }
-            tokio::select! {
+            let step = tokio::select! {
                 biased;
                 () = stopped(&mut self.stop), if !*self.stop_flows.borrow() => {
                     self.stop_flows.send_replace(true);
                     outcome = Outcome::Stopped;
+                    Ok(())
                 }
                 notice = self.notices.recv() => match notice {
-                    Some(notice) => match self.take(notice).await {
-                        Ok(()) | Err(Outcome::LinkLost(_)) | Err(Outcome::Migrated) => {}
-                        Err(Outcome::Stopped) => {}
-                        Err(worse) => {
-                            self.stop_flows.send_replace(true);
-                            if matches!(outcome, Outcome::LinkLost(_)) {
-                                outcome = worse;
-                            }
-                        }
-                    },
+                    Some(notice) => self.take(notice).await,
                     None => break,
                 },
+                _ = checkpoint.tick(), if stable => self.store_current().await,
+            };
+            match step {
+                Ok(()) | Err(Outcome::LinkLost(_) | Outcome::Migrated | Outcome::Stopped) => {}
+                Err(worse) => {
+                    self.stop_flows.send_replace(true);
+                    if matches!(outcome, Outcome::LinkLost(_)) {
+                        outcome = worse;
+                    }
+                }
             }
         }
         if stable
@@ -478,13 +509,6 @@ impl<'a> Running<'a> {
         {
             outcome = failed;
         }
-        if gone {
-            // The master has ended the attachment: no ACK of ours can meet it half-closed any more.
-            drop(attachment);
-        } else {
-            attachment.close(ackers).await;
-        }
-        self.readers.iter().for_each(JoinHandle::abort);
         outcome
     }
 

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use checkpoint::{Phase as Stored, State};
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::attachment::{self, Context, Outcome};
-use crate::error::Error;
+use crate::error::{Error, Exit};
 use crate::flow_task::Shared;
 use crate::ledger::Ledger;
 use crate::phase::Phase;
@@ -80,7 +81,7 @@ impl Replica {
     }
 
     async fn run_to_the_end(&self) -> Result<Finished, Error> {
-        let ledger = Ledger::open(&self.settings.checkpoint_dir).await?;
+        let mut ledger = Ledger::open(&self.settings.checkpoint_dir).await?;
         let (count, first) = ledger.not_in_sync(SHOWN_NOT_IN_SYNC).await?;
         self.status.set_not_in_sync(count, first);
         let Some(target) = self.target().await? else { return Ok(Finished::Stopped) };
@@ -89,68 +90,97 @@ impl Replica {
         let mut attempts = Attempts::default();
         let mut start_over: Option<String> = None;
         loop {
-            let detail = attempts.last.clone().unwrap_or_default();
-            self.status.enter(Phase::Connecting, detail);
-            let resume = match &start_over {
-                Some(_) => None,
-                None => ledger.state().await.and_then(resume),
-            };
-            let attached = tokio::select! {
-                biased;
-                () = told_to_stop(&self.stop) => return Ok(Finished::Stopped),
-                attached = self.attach(resume.as_ref()) => attached,
-            };
-            let (source, attachment) = match attached {
-                Ok(attached) => attached,
-                Err(error) => {
-                    attempts.failed(error)?;
-                    if self.pause(attempts.pause()).await {
-                        return Ok(Finished::Stopped);
-                    }
-                    continue;
-                }
-            };
-            attempts.attached = true;
+            self.status.enter(Phase::Connecting, attempts.last.clone().unwrap_or_default());
             let began = Instant::now();
-            let shared = self.shared(&attachment, &target, &mapping, &ledger);
-            let prepared = tokio::select! {
-                biased;
-                () = told_to_stop(&self.stop) => Ok(false),
-                prepared = self.prepare(&attachment, &shared, source, start_over.take()) => prepared.map(|()| true),
-            };
-            match prepared {
-                Ok(true) => {}
-                Ok(false) => {
-                    attachment.close(Vec::new()).await;
-                    return Ok(Finished::Stopped);
+            let stable = AtomicBool::new(false);
+            let outcome = self.attempt(&target, &mapping, &ledger, start_over.clone(), &stable).await;
+            let stable = stable.into_inner();
+            attempts.attached |= outcome.is_ok();
+            match outcome {
+                Ok(Outcome::Stopped) => return Ok(Finished::Stopped),
+                Ok(Outcome::Migrated) => return Ok(Finished::Migrated),
+                Ok(Outcome::LinkLost(reason)) => {
+                    start_over = start_over.filter(|_| !stable);
+                    attempts.lost(reason, began, stable);
                 }
-                Err(error) => {
-                    attachment.close(Vec::new()).await;
-                    return Err(error);
-                }
-            }
-            let context = Context {
-                shared,
-                settings: &self.settings,
-                connect: self.settings.sources[source].connect.clone(),
-                goal: self.goal,
-                resume: resume.map(|resume| resume.lsns),
-            };
-            match attachment::run(attachment, &context, self.stop.clone()).await {
-                Outcome::Stopped => return Ok(Finished::Stopped),
-                Outcome::Migrated => return Ok(Finished::Migrated),
-                Outcome::Fatal(error) => return Err(error),
-                Outcome::LinkLost(reason) => {
-                    attempts.lost(reason, began, self.status.phase().0 == Phase::Stable)
-                }
-                Outcome::StartOver(reason) => {
+                Ok(Outcome::StartOver(reason)) => {
                     warn!(reason, "full sync starts over");
                     attempts.lost(reason.clone(), began, false);
                     start_over = Some(reason);
                 }
+                Ok(Outcome::Fatal(error)) | Err(error) => {
+                    let broken = matches!(error, Error::Checkpoint(_));
+                    attempts.failed(error)?;
+                    if broken {
+                        // A store that failed to write takes no more; what is on the disk counts.
+                        drop(ledger);
+                        let Some(opened) = self.open_again().await? else { return Ok(Finished::Stopped) };
+                        ledger = opened;
+                    }
+                }
             }
             if self.pause(attempts.pause()).await {
                 return Ok(Finished::Stopped);
+            }
+        }
+    }
+
+    /// One attempt: attaches, prepares, and runs the attachment to its end.
+    async fn attempt(
+        &self,
+        target: &Arc<Target>,
+        mapping: &Mapping,
+        ledger: &Ledger,
+        start_over: Option<String>,
+        stable: &AtomicBool,
+    ) -> Result<Outcome, Error> {
+        let resume = match &start_over {
+            Some(_) => None,
+            None => ledger.state().await.and_then(resume),
+        };
+        let attached = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => return Ok(Outcome::Stopped),
+            attached = self.attach(resume.as_ref()) => attached,
+        };
+        let (source, attachment) = attached?;
+        let shared = self.shared(&attachment, target, mapping, ledger);
+        let prepared = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => Ok(false),
+            prepared = self.prepare(&attachment, &shared, source, start_over) => prepared.map(|()| true),
+        };
+        if !matches!(prepared, Ok(true)) {
+            attachment.close(Vec::new()).await;
+            return prepared.map(|_| Outcome::Stopped);
+        }
+        let context = Context {
+            shared,
+            settings: &self.settings,
+            connect: self.settings.sources[source].connect.clone(),
+            goal: self.goal,
+            resume: resume.map(|resume| resume.lsns),
+            was_stable: AtomicBool::new(false),
+        };
+        let outcome = attachment::run(attachment, &context, self.stop.clone()).await;
+        stable.store(context.was_stable.into_inner(), Relaxed);
+        Ok(outcome)
+    }
+
+    /// Opens the checkpoint again after it failed to be written. `None`: told to stop meanwhile.
+    async fn open_again(&self) -> Result<Option<Ledger>, Error> {
+        loop {
+            if self.pause(Duration::from_secs(1)).await {
+                return Ok(None);
+            }
+            match Ledger::open(&self.settings.checkpoint_dir).await {
+                Ok(ledger) => return Ok(Some(ledger)),
+                Err(
+                    error @ (checkpoint::Error::Corrupted { .. } | checkpoint::Error::NewerFormat { .. }),
+                ) => {
+                    return Err(error.into());
+                }
+                Err(error) => warn!(%error, "checkpoint not opened again yet"),
             }
         }
     }
@@ -215,6 +245,8 @@ impl Replica {
             ledger: ledger.clone(),
             status: self.status.clone(),
             window: (WINDOW / flows).clamp(256 << 10, 4 << 20),
+            flows,
+            misplaced: AtomicU64::new(0),
         })
     }
 
@@ -233,6 +265,8 @@ impl Replica {
             Answer::Partial => None,
         };
         self.status.attached(&greeting.replid, &release, attachment.flows.len(), reason.as_deref());
+        // Before anything is removed or compared by its name, whichever way it goes on.
+        self.note_databases(shared, source).await?;
         let Some(reason) = reason else {
             info!(replid = greeting.replid, flows = attachment.flows.len(), "partial sync");
             return Ok(());
@@ -246,7 +280,6 @@ impl Replica {
             repeated = known,
             "full sync"
         );
-        self.note_databases(shared, source).await?;
         startup::first_contact(&self.settings, &shared.ledger, &shared.target, &shared.mapping).await?;
         let merge = self.settings.on_existing_data == ExistingData::Merge;
         if known && merge {
@@ -273,16 +306,21 @@ impl Replica {
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
         match side.databases().await {
             Ok(databases) => {
+                shared.mapping.databases_unknown(false);
                 for db in databases {
                     shared.mapping.note_database(db).map_err(Error::Collision)?;
                 }
+                Ok(())
             }
-            Err(Unanswered::Refused(message)) => {
-                info!(message, "the source does not tell its databases; they are noted as they appear");
+            Err(Unanswered::Connection(error)) if error.class() == Class::Retry => {
+                Err(Error::SourceSilent(error.to_string()))
             }
-            Err(error) => warn!(%error, "the source's databases are not known yet"),
+            Err(error) => {
+                info!(%error, "the source does not tell its databases; they are noted as they appear");
+                shared.mapping.databases_unknown(true);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Waits; true when it is told to stop meanwhile.
@@ -310,38 +348,46 @@ fn resume(state: State) -> Option<Resume> {
 struct Attempts {
     began: Instant,
     failures: u32,
+    /// There was an attachment already.
     attached: bool,
     last: Option<String>,
+    told: Option<Instant>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        Attempts { began: Instant::now(), failures: 0, attached: false, last: None }
+        Attempts { began: Instant::now(), failures: 0, attached: false, last: None, told: None }
     }
 }
 
 impl Attempts {
-    /// An attempt failed. Before the first attachment the operator hears of it; afterwards it is tried for ever.
-    fn failed(&mut self, error: AttachError) -> Result<(), Error> {
-        if !self.attached {
-            if error.class() != Class::Retry {
-                return Err(error.into());
-            }
-            if self.began.elapsed() > PATIENCE {
-                return Err(Error::SourceAway { seconds: PATIENCE.as_secs(), last: error.to_string() });
-            }
+    /// An attempt failed. Before the first attachment the operator hears of it; afterwards everything that may change is
+    /// tried for ever.
+    fn failed(&mut self, error: Error) -> Result<(), Error> {
+        let exit = error.exit();
+        let mismatch =
+            exit == Exit::Usage || matches!(error, Error::Collision(_) | Error::ForeignData { .. });
+        if mismatch || (!self.attached && exit != Exit::Temporary) {
+            return Err(error);
         }
-        let error = error.to_string();
-        if self.last.as_ref() != Some(&error) {
-            warn!(error, "source not attached");
+        let text = error.to_string();
+        if !self.attached && self.began.elapsed() > PATIENCE {
+            let text = text.strip_prefix("source: ").unwrap_or(&text).to_owned();
+            return Err(Error::SourceAway { seconds: PATIENCE.as_secs(), last: text });
         }
-        self.last = Some(error);
+        // A line per try at the start; an outage of days gets one a minute.
+        let due = self.told.is_none_or(|told| told.elapsed() > PATIENCE);
+        if !self.attached || due || self.last.as_ref() != Some(&text) {
+            warn!(error = text, "not attached");
+            self.told = Some(Instant::now());
+        }
+        self.last = Some(text);
         self.failures += 1;
         Ok(())
     }
 
-    /// An attachment ended. One that lived for a while counts as a success; one that was in stable sync comes back soon, while
-    /// the source still holds what is missing.
+    /// An attachment ended. One that lived for a while counts as a success; one that was in stable sync comes back soon,
+    /// while the source still holds what is missing.
     fn lost(&mut self, reason: String, began: Instant, stable: bool) {
         let failures = if began.elapsed() > LONGEST_PAUSE { 0 } else { self.failures + 1 };
         self.failures = if stable { failures.min(SOON) } else { failures };

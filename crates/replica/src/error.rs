@@ -23,6 +23,9 @@ pub enum Error {
     /// The source cannot be attached to.
     #[error("source: {0}")]
     Source(#[from] flow::AttachError),
+    /// The source does not answer an ordinary question.
+    #[error("source: {0}")]
+    SourceSilent(String),
     /// The source could not be reached, or was loading, for a minute.
     #[error("source: gave up after {seconds} s: {last}")]
     SourceAway {
@@ -64,6 +67,9 @@ pub enum Error {
         /// Keys in it.
         keys: u64,
     },
+    /// The source is too old: nothing says where its journal begins.
+    #[error("source: its snapshot has no JOURNAL_OFFSET; releases of Dragonfly before 1.4 are not supported")]
+    NoJournalOffset,
     /// Databases cannot be mapped as configured.
     #[error("mapping.databases: {0}")]
     Mapping(String),
@@ -86,8 +92,8 @@ impl Error {
         match self {
             Error::Source(error) => of_class(error.class()),
             Error::Target(error) => of_class(error.class()),
-            Error::SourceAway { .. } | Error::TargetAway { .. } => Exit::Temporary,
-            Error::Mapping(_) | Error::Tls(_) => Exit::Usage,
+            Error::SourceSilent(_) | Error::SourceAway { .. } | Error::TargetAway { .. } => Exit::Temporary,
+            Error::Mapping(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
             Error::Checkpoint(_)
             | Error::OtherTarget { .. }
             | Error::ForeignData { .. }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,9 @@ use crate::status::{FlowStatus, Status};
 /// How long a flow that was told to stop waits for the acknowledgement of what is on its way.
 const STOP_GRACE: Duration = Duration::from_secs(6);
 
+/// No counter of records comes near it: what is above was not meant as an LSN.
+const MAX_LSN: u64 = 1 << 62;
+
 /// What all flows of an attachment share.
 #[derive(Debug)]
 pub struct Shared {
@@ -38,6 +41,10 @@ pub struct Shared {
     pub status: Arc<Status>,
     /// Bytes of unanswered commands per flow.
     pub window: usize,
+    /// Number of flows.
+    pub flows: usize,
+    /// Snapshot keys that came on another flow than their name says.
+    pub misplaced: AtomicU64,
 }
 
 /// Why a flow ended.
@@ -203,8 +210,10 @@ impl FlowTask {
         let end = match self.stream(start).await {
             Err(End::Stopped) => {
                 // Whatever was handed to the target is waited for, so that the checkpoint is exact.
-                let _ = tokio::time::timeout(STOP_GRACE, self.settle_all()).await;
-                End::Stopped
+                match self.settle_for(STOP_GRACE).await {
+                    Err(end @ End::Fatal(_)) => end,
+                    _ => End::Stopped,
+                }
             }
             Err(end) => end,
             Ok(never) => match never {},
@@ -249,8 +258,11 @@ impl FlowTask {
                         if found != token.0 {
                             return Err(End::StartOver("the snapshot does not end with its token".into()));
                         }
-                        // Masters before 1.4 send no JOURNAL_OFFSET: their LSNs cannot be resumed from.
-                        let next = offset.unwrap_or(1);
+                        // Masters before 1.4 send none; nothing they sent could be resumed from.
+                        let next = offset.ok_or(End::Fatal(Error::NoJournalOffset))?;
+                        if next > MAX_LSN {
+                            return Err(End::StartOver(format!("journal offset {next} is out of range")));
+                        }
                         self.settle_all_unless_stopped().await?;
                         return Ok((next, decoder.into_rest()));
                     }
@@ -347,6 +359,7 @@ impl FlowTask {
     /// The next bytes of the flow; meanwhile replies are dealt with and orders obeyed.
     async fn next_chunk(&mut self) -> Result<Bytes, End> {
         self.router.poll();
+        self.router.flush();
         self.record_doubts().await?;
         self.publish();
         while let Ok(order) = self.channels.orders.try_recv() {
@@ -360,7 +373,6 @@ impl FlowTask {
             }
             return Ok(chunk);
         }
-        self.router.flush();
         loop {
             tokio::select! {
                 biased;
@@ -368,7 +380,6 @@ impl FlowTask {
                 () = self.router.next_event() => {
                     self.record_doubts().await?;
                     self.publish();
-                    self.answer_removals();
                 }
                 Some(order) = self.channels.orders.recv() => {
                     self.obey(order);
@@ -400,23 +411,35 @@ impl FlowTask {
 
     /// Waits until everything handed out is settled.
     pub(crate) async fn settle_all_unless_stopped(&mut self) -> Result<(), End> {
-        let mut stop = self.channels.stop.clone();
-        tokio::select! {
-            biased;
-            () = stopped(&mut stop) => Err(End::Stopped),
-            result = self.settle_all() => result,
+        self.router.flush();
+        loop {
+            // Not to be interrupted: what it has taken out of the router it has to hand back.
+            self.record_doubts().await?;
+            if self.router.is_settled() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::Stopped),
+                () = self.router.next_event() => self.publish(),
+            }
         }
     }
 
-    async fn settle_all(&mut self) -> Result<(), End> {
+    /// The same for a flow that was told to stop, for a while.
+    async fn settle_for(&mut self, grace: Duration) -> Result<(), End> {
+        let end = tokio::time::Instant::now() + grace;
         self.router.flush();
         loop {
             self.record_doubts().await?;
             if self.router.is_settled() {
                 return Ok(());
             }
-            self.router.next_event().await;
-            self.publish();
+            tokio::select! {
+                biased;
+                () = self.router.next_event() => self.publish(),
+                () = tokio::time::sleep_until(end) => return Ok(()),
+            }
         }
     }
 
@@ -426,6 +449,7 @@ impl FlowTask {
         self.status.spooled.store(self.channels.input.bytes() as u64, Relaxed);
         self.status.set_counters(self.router.counters());
         self.channels.applied.send_if_modified(|value| std::mem::replace(value, applied) != applied);
+        self.answer_removals();
     }
 
     fn notify(&self, notice: Notice) {
@@ -461,10 +485,20 @@ impl FlowTask {
         if !matches!(record.args.first().map(|a| &a[..]), Some(b"FLUSHALL" | b"FLUSHDB" | b"DFLYCLUSTER")) {
             for key in command::table::keys(&record.args) {
                 let key = SourceKey { db: record.db, key };
-                if self.watched.contains(&key) {
-                    self.touched.insert(key);
-                }
+                self.touch(key);
             }
+            if let [name, key, db] = record.args.as_slice()
+                && name == "MOVE"
+                && let Some(db) = std::str::from_utf8(db).ok().and_then(|db| db.parse().ok())
+            {
+                self.touch(SourceKey { db, key: key.clone() });
+            }
+        }
+    }
+
+    fn touch(&mut self, key: SourceKey) {
+        if self.watched.contains(&key) {
+            self.touched.insert(key);
         }
     }
 
@@ -499,6 +533,6 @@ impl FlowTask {
 }
 
 /// Waits until the flow shall stop; an attachment that is gone means the same.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -44,6 +44,11 @@ pub enum Unfinished {
     /// The attachment ended.
     #[error("the attachment ended")]
     Ended,
+    /// Keys come on other flows than their names say: a removal could overtake a record.
+    #[error(
+        "the source shards keys otherwise than by their names (by hash tag or slot); stale keys cannot be removed in order"
+    )]
+    OtherSharding,
 }
 
 /// What a removal needs.
@@ -58,6 +63,8 @@ pub struct Removal {
     pub flows: Vec<UnboundedSender<Order>>,
     /// Counts.
     pub status: Arc<Status>,
+    /// Whether the snapshot's keys came on other flows than [`flow_of`] says.
+    pub other_sharding: bool,
 }
 
 impl Removal {
@@ -66,6 +73,9 @@ impl Removal {
     /// # Errors
     /// [`Unfinished`].
     pub async fn run(mut self) -> Result<u64, Unfinished> {
+        if self.other_sharding {
+            return Err(Unfinished::OtherSharding);
+        }
         let mut databases: Vec<u32> = vec![0];
         if !self.side.target().is_cluster() {
             databases = router::sweep::used_databases(&mut self.side).await?;
@@ -75,8 +85,10 @@ impl Removal {
             loop {
                 let mut walk = Walk::new(&self.side, db, None);
                 while let Some(names) = walk.page(&mut self.side).await? {
+                    // A name that may be a key of two databases stays: nobody can be asked which it is.
+                    let clear = names.iter().filter(|name| !self.mapping.is_ambiguous(db, name));
                     let mut keys: Vec<SourceKey> =
-                        names.iter().filter_map(|name| self.mapping.source_name(db, name)).collect();
+                        clear.filter_map(|name| self.mapping.source_name(db, name)).collect();
                     keys.sort_unstable();
                     keys.dedup();
                     let absent = self.source.missing(&keys).await?;

@@ -26,6 +26,24 @@ pub enum Unanswered {
     Unexpected,
 }
 
+impl Unanswered {
+    /// Whether the source has said something, if only that it lets nobody in: it is there.
+    pub fn is_an_answer(&self) -> bool {
+        use resp::Error;
+        match self {
+            Unanswered::Refused(_) | Unanswered::Unexpected => true,
+            Unanswered::Connection(error) => matches!(
+                error,
+                Error::AuthRejected { .. }
+                    | Error::AuthRequired { .. }
+                    | Error::NoPermission { .. }
+                    | Error::TooManyClients { .. }
+                    | Error::Loading { .. }
+            ),
+        }
+    }
+}
+
 impl SourceSide {
     /// No connection is made yet.
     pub fn new(options: ConnectOptions) -> Self {

@@ -210,7 +210,7 @@ impl FlowTask {
         let end = match self.stream(start).await {
             Err(End::Stopped) => {
                 // Whatever was handed to the target is waited for, so that the checkpoint is exact.
-                match self.settle_for(STOP_GRACE).await {
+                match self.settle(tokio::time::sleep(STOP_GRACE)).await {
                     Err(end @ End::Fatal(_)) => end,
                     _ => End::Stopped,
                 }
@@ -411,6 +411,13 @@ impl FlowTask {
 
     /// Waits until everything handed out is settled.
     pub(crate) async fn settle_all_unless_stopped(&mut self) -> Result<(), End> {
+        let mut stop = self.channels.stop.clone();
+        self.settle(stopped(&mut stop)).await
+    }
+
+    /// Waits until everything handed out is settled, or [`End::Stopped`] when `interruption` comes first.
+    async fn settle(&mut self, interruption: impl Future<Output = ()>) -> Result<(), End> {
+        tokio::pin!(interruption);
         self.router.flush();
         loop {
             // Not to be interrupted: what it has taken out of the router it has to hand back.
@@ -420,25 +427,8 @@ impl FlowTask {
             }
             tokio::select! {
                 biased;
-                () = stopped(&mut self.channels.stop) => return Err(End::Stopped),
+                () = &mut interruption => return Err(End::Stopped),
                 () = self.router.next_event() => self.publish(),
-            }
-        }
-    }
-
-    /// The same for a flow that was told to stop, for a while.
-    async fn settle_for(&mut self, grace: Duration) -> Result<(), End> {
-        let end = tokio::time::Instant::now() + grace;
-        self.router.flush();
-        loop {
-            self.record_doubts().await?;
-            if self.router.is_settled() {
-                return Ok(());
-            }
-            tokio::select! {
-                biased;
-                () = self.router.next_event() => self.publish(),
-                () = tokio::time::sleep_until(end) => return Ok(()),
             }
         }
     }

@@ -8,6 +8,7 @@ mod redis_server;
 mod replayed;
 mod simulated;
 mod tls;
+mod tls_front;
 
 pub use cluster::{Cluster, ClusterOptions, NodeInfo};
 pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_lsns};
@@ -17,3 +18,4 @@ pub use redis_server::{RedisOptions, RedisServer};
 pub use replayed::Replayed;
 pub use simulated::{Simulated, on_runtime};
 pub use tls::Certificates;
+pub use tls_front::TlsFront;

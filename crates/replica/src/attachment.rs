@@ -3,6 +3,9 @@
 //! The attachment owns the control connection and decides; the flows work. They are told to go on together: after the
 //! snapshot when every one of them is complete and STARTSTABLE was answered, and at every global command.
 
+mod ending;
+mod stable;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,17 +16,15 @@ use flow::{AckState, AckWriter, Acker, Answer, Attachment, Cadence, FlowReader};
 use router::side::Side;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
-use tracing::{info, warn};
+use tokio::task::JoinHandle;
+use tracing::warn;
 
 use crate::engine::Goal;
 use crate::error::Error;
 use crate::flow_task::{Channels, End, FlowTask, Notice, Order, Shared, Start};
 use crate::global::{self, Barrier, Reached};
 use crate::phase::Phase;
-use crate::removal::{Removal, Unfinished};
 use crate::settings::Settings;
-use crate::source::SourceSide;
 use crate::startup;
 use crate::status::FlowStatus;
 
@@ -313,104 +314,6 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    async fn stable(&mut self) -> Outcome {
-        let mut checkpoint = tokio::time::interval(self.context.settings.checkpoint_interval);
-        checkpoint.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (lost, mut silent) = unbounded_channel();
-        let _watch = AbortOnDrop(self.watch_source(lost));
-        let mut removal = self.removal().await;
-        let _end = removal.as_ref().map(|task| AbortOnDrop(task.abort_handle()));
-        loop {
-            let step = tokio::select! {
-                biased;
-                () = stopped(&mut self.stop) => Err(Outcome::Stopped),
-                Some(notice) = self.notices.recv() => self.take(notice).await,
-                Some(reason) = silent.recv() => Err(Outcome::LinkLost(reason)),
-                result = finished(&mut removal) => {
-                    removal = None;
-                    self.removed(result).await
-                }
-                _ = checkpoint.tick() => self.store_current().await,
-            };
-            if let Err(outcome) = step {
-                return outcome;
-            }
-        }
-    }
-
-    /// Asks the source for its LSNs now and then: for the lag, and because a dead link is silent.
-    fn watch_source(&self, lost: UnboundedSender<String>) -> AbortHandle {
-        let mut options = self.context.connect.clone();
-        (options.connect_timeout, options.reply_timeout) = (LOOK * 2, LOOK * 2);
-        let statuses = self.statuses.clone();
-        let task = async move {
-            let mut side = SourceSide::new(options);
-            let mut heard = tokio::time::Instant::now();
-            let mut bytes = 0;
-            loop {
-                match side.offsets().await {
-                    Ok(offsets) => {
-                        heard = tokio::time::Instant::now();
-                        for (flow, next) in statuses.iter().zip(offsets) {
-                            flow.source.store(next, Relaxed);
-                        }
-                    }
-                    // It answers, so it lives.
-                    Err(error) if error.is_an_answer() => heard = tokio::time::Instant::now(),
-                    Err(error) if heard.elapsed() > SILENCE => {
-                        let _ = lost.send(format!("the source does not answer: {error}"));
-                        return;
-                    }
-                    Err(_) => {}
-                }
-                // A source that takes no other client may still send.
-                let received = statuses.iter().map(|flow| flow.bytes.load(Relaxed)).sum();
-                if std::mem::replace(&mut bytes, received) != received {
-                    heard = tokio::time::Instant::now();
-                }
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        tokio::spawn(task).abort_handle()
-    }
-
-    async fn removal(&self) -> Option<JoinHandle<Result<u64, Unfinished>>> {
-        let due = self.context.shared.ledger.state().await.is_some_and(|state| state.reconcile);
-        if !due {
-            return None;
-        }
-        self.context.shared.status.removed(0, true);
-        let removal = Removal {
-            source: SourceSide::new(self.context.connect.clone()),
-            side: Side::new(self.context.shared.target.clone()),
-            mapping: self.context.shared.mapping.clone(),
-            flows: self.orders.clone(),
-            status: self.context.shared.status.clone(),
-            other_sharding: self.other_sharding(),
-        };
-        Some(tokio::spawn(removal.run()))
-    }
-
-    /// A few keys may lie on a wrong flow: PFMERGE leaves such copies behind (v1.40.1 `hll_family.cc` PFMergeInternal).
-    fn other_sharding(&self) -> bool {
-        let keys: u64 = self.statuses.iter().map(|flow| flow.keys.load(Relaxed)).sum();
-        self.context.shared.misplaced.load(Relaxed) > keys / 10
-    }
-
-    async fn removed(&mut self, result: Result<u64, Unfinished>) -> Result<(), Outcome> {
-        self.context.shared.status.removed(0, false);
-        match result {
-            Ok(_) => {
-                let ledger = &self.context.shared.ledger;
-                ledger.change(|state| state.reconcile = false).await.map_err(|e| Outcome::Fatal(e.into()))
-            }
-            Err(error) => {
-                warn!(%error, "keys that the source lacks are not all removed; due again after the next attachment");
-                Ok(())
-            }
-        }
-    }
-
     async fn store_current(&mut self) -> Result<(), Outcome> {
         let applied: Vec<u64> = self.applied.iter().map(|applied| *applied.borrow()).collect();
         self.store_applied(&applied).await
@@ -438,89 +341,6 @@ impl<'a> Running<'a> {
             // A flow that has ended has said so.
             let _ = flow.send(order());
         }
-    }
-
-    /// Ends the flows, stores how far they came, and closes the connections.
-    async fn finish(mut self, attachment: Attachment, outcome: Outcome) -> Outcome {
-        let status = self.context.shared.status.clone();
-        let stable = self.context.was_stable.load(Relaxed);
-        status.removed(0, false);
-        let Outcome::LinkLost(reason) = outcome else {
-            self.stop_flows.send_replace(true);
-            let outcome = self.drain(outcome, stable).await;
-            let ackers = std::mem::take(&mut self.ackers);
-            attachment.close(ackers).await;
-            self.readers.iter().for_each(JoinHandle::abort);
-            return outcome;
-        };
-        info!(reason, "link to the source lost");
-        status.enter(Phase::Connecting, "applying what came");
-        // What the target has not taken yet must not keep the master's sockets open meanwhile.
-        let ackers = std::mem::take(&mut self.ackers);
-        if self.all_closed().await {
-            // The master has ended the attachment: no ACK of ours can meet it half-closed any more.
-            drop((attachment, ackers));
-        } else {
-            attachment.close(ackers).await;
-        }
-        self.readers.iter().for_each(JoinHandle::abort);
-        if !stable {
-            // What came of a snapshot comes again, and a flow that is ready for the journal waits for ever.
-            self.stop_flows.send_replace(true);
-        }
-        // What came is applied, so that the next attachment goes on behind it.
-        self.drain(Outcome::LinkLost(reason), stable).await
-    }
-
-    /// Waits for the end of every flow, then stores how far they came.
-    async fn drain(&mut self, mut outcome: Outcome, stable: bool) -> Outcome {
-        let mut checkpoint = tokio::time::interval(self.context.settings.checkpoint_interval);
-        while self.ended < self.orders.len() {
-            // The copy of a flow that has ended will not come any more: it is sent again to the next attachment.
-            if self.ended > 0 && self.barrier.is_waited_for() {
-                self.stop_flows.send_replace(true);
-            }
-            let step = tokio::select! {
-                biased;
-                () = stopped(&mut self.stop), if !*self.stop_flows.borrow() => {
-                    self.stop_flows.send_replace(true);
-                    outcome = Outcome::Stopped;
-                    Ok(())
-                }
-                notice = self.notices.recv() => match notice {
-                    Some(notice) => self.take(notice).await,
-                    None => break,
-                },
-                _ = checkpoint.tick(), if stable => self.store_current().await,
-            };
-            match step {
-                Ok(()) | Err(Outcome::LinkLost(_) | Outcome::Migrated | Outcome::Stopped) => {}
-                Err(worse) => {
-                    self.stop_flows.send_replace(true);
-                    if matches!(outcome, Outcome::LinkLost(_)) {
-                        outcome = worse;
-                    }
-                }
-            }
-        }
-        if stable
-            && !matches!(outcome, Outcome::StartOver(_))
-            && let Err(failed) = self.store_current().await
-        {
-            outcome = failed;
-        }
-        outcome
-    }
-
-    /// Whether the master has closed every flow. It closes them together, so a moment is enough.
-    async fn all_closed(&mut self) -> bool {
-        let all = async {
-            for reader in &mut self.readers {
-                // A reader that panicked reads no more.
-                let _ = reader.await;
-            }
-        };
-        tokio::time::timeout(TOGETHER, all).await.is_ok()
     }
 }
 
@@ -550,19 +370,4 @@ async fn read(mut reader: FlowReader, spool: spool::Sender, status: Arc<FlowStat
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A program that dropped its end wants to stop as well.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn finished(task: &mut Option<JoinHandle<Result<u64, Unfinished>>>) -> Result<u64, Unfinished> {
-    match task {
-        Some(task) => task.await.unwrap_or(Err(Unfinished::Ended)),
-        None => std::future::pending().await,
-    }
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -3,159 +3,34 @@
 //! A flow task takes input only while there is room for its commands. It ends when its input ends and everything before
 //! is settled, when it is told to stop, or when something is wrong that it cannot mend.
 
+mod channels;
+mod watching;
+
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Global, Mapping, SourceKey, Translator};
+use command::{Global, SourceKey, Translator};
 use flow::EofToken;
 use journal::{Entry, LsnCounter};
+use router::FlowRouter;
 use router::side::Side;
-use router::{FlowRouter, Target};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
+
+pub use channels::{Channels, End, Notice, Order, Shared, Start};
 
 use crate::apply::{Doubt, Position};
 use crate::error::Error;
-use crate::ledger::{Ledger, now_ms};
-use crate::status::{FlowStatus, Status};
+use crate::ledger::now_ms;
+use crate::status::FlowStatus;
 
 /// How long a flow that was told to stop waits for the acknowledgement of what is on its way.
 const STOP_GRACE: Duration = Duration::from_secs(6);
 
 /// No counter of records comes near it: what is above was not meant as an LSN.
 const MAX_LSN: u64 = 1 << 62;
-
-/// What all flows of an attachment share.
-#[derive(Debug)]
-pub struct Shared {
-    /// The servers.
-    pub target: Arc<Target>,
-    /// Names of keys on the target.
-    pub mapping: Mapping,
-    /// The checkpoint.
-    pub ledger: Ledger,
-    /// What the program says about itself.
-    pub status: Arc<Status>,
-    /// Bytes of unanswered commands per flow.
-    pub window: usize,
-    /// Number of flows.
-    pub flows: usize,
-    /// Snapshot keys that came on another flow than their name says.
-    pub misplaced: AtomicU64,
-}
-
-/// Why a flow ended.
-#[derive(Debug)]
-pub enum End {
-    /// The source closed the link; all that came is settled.
-    Input,
-    /// It was told to stop.
-    Stopped,
-    /// The full sync has to start over, or a resume is not possible: the reason.
-    StartOver(String),
-    /// The run cannot go on.
-    Fatal(Error),
-}
-
-/// What a flow tells its attachment.
-#[derive(Debug)]
-pub enum Notice {
-    /// FULLSYNC_END was read, and everything before it is settled.
-    Cut {
-        /// The flow.
-        flow: usize,
-    },
-    /// The snapshot stream is complete and settled; the journal begins at `next`.
-    Ready {
-        /// The flow.
-        flow: usize,
-        /// The next LSN.
-        next: u64,
-    },
-    /// A global command stands next; everything before it is settled.
-    Global {
-        /// The flow.
-        flow: usize,
-        /// Its LSN in this flow.
-        lsn: u64,
-        /// Pairs the copies.
-        txid: u64,
-        /// The command.
-        global: Global,
-    },
-    /// The flow has ended.
-    Ended {
-        /// The flow.
-        flow: usize,
-        /// Why.
-        end: End,
-    },
-}
-
-/// What an attachment tells a flow.
-#[derive(Debug)]
-pub enum Order {
-    /// Every flow is ready: apply the journal.
-    Go,
-    /// The global command was executed and is stored.
-    GlobalDone,
-    /// Take note of records that touch these keys from now on.
-    Watch {
-        /// Keys that the source lacks, as far as is known.
-        keys: Arc<HashSet<SourceKey>>,
-        /// Answered when the order is in force.
-        done: oneshot::Sender<()>,
-    },
-    /// Tell which watched keys were touched, once all records below `at` were dispatched.
-    Touched {
-        /// An LSN of this flow.
-        at: u64,
-        /// The keys.
-        reply: oneshot::Sender<HashSet<SourceKey>>,
-    },
-    /// Remove these watched keys from the target, except those touched meanwhile, and watch no longer.
-    Remove {
-        /// The keys.
-        keys: Vec<SourceKey>,
-        /// Answered with their number when the target has acknowledged it.
-        done: oneshot::Sender<u64>,
-    },
-}
-
-/// How a flow begins.
-#[derive(Debug)]
-pub enum Start {
-    /// With a snapshot stream, whole or only of missed records.
-    Snapshot {
-        /// Stands at its end.
-        token: EofToken,
-    },
-    /// With the journal at this LSN.
-    Journal {
-        /// The LSN asked for.
-        next: u64,
-    },
-}
-
-/// The ends of a flow's channels that the task holds.
-#[derive(Debug)]
-pub struct Channels {
-    /// What the socket delivered.
-    pub input: spool::Receiver,
-    /// To the attachment.
-    pub notices: UnboundedSender<Notice>,
-    /// From the attachment.
-    pub orders: UnboundedReceiver<Order>,
-    /// Becomes true when the flow shall stop.
-    pub stop: watch::Receiver<bool>,
-    /// The applied LSN, for ACKs and the checkpoint.
-    pub applied: watch::Sender<u64>,
-    /// The LSN behind the newest PING.
-    pub ping: watch::Sender<u64>,
-}
 
 /// One flow at work.
 #[derive(Debug)]
@@ -469,56 +344,6 @@ impl FlowTask {
             // Only sent to a flow that waits for it.
             Order::Go | Order::GlobalDone => {}
         }
-    }
-
-    fn note_touched(&mut self, record: &journal::Record) {
-        if !matches!(record.args.first().map(|a| &a[..]), Some(b"FLUSHALL" | b"FLUSHDB" | b"DFLYCLUSTER")) {
-            for key in command::table::keys(&record.args) {
-                let key = SourceKey { db: record.db, key };
-                self.touch(key);
-            }
-            if let [name, key, db] = record.args.as_slice()
-                && name == "MOVE"
-                && let Some(db) = std::str::from_utf8(db).ok().and_then(|db| db.parse().ok())
-            {
-                self.touch(SourceKey { db, key: key.clone() });
-            }
-        }
-    }
-
-    fn touch(&mut self, key: SourceKey) {
-        if self.watched.contains(&key) {
-            self.touched.insert(key);
-        }
-    }
-
-    fn answer_touched(&mut self) {
-        let next = self.next;
-        let touched = &self.touched;
-        for (_, reply) in self.asked.extract_if(.., |(at, _)| *at <= next) {
-            // A removal that does not wait for the answer has ended.
-            let _ = reply.send(touched.clone());
-        }
-    }
-
-    fn answer_removals(&mut self) {
-        if !self.removing.is_empty() && self.router.tracker().is_snapshot_settled() {
-            for (count, done) in self.removing.drain(..) {
-                let _ = done.send(count);
-            }
-        }
-    }
-
-    fn remove(&mut self, keys: Vec<SourceKey>) -> u64 {
-        let mut count = 0;
-        for key in keys {
-            if self.touched.contains(&key) {
-                continue;
-            }
-            self.send_removal(&key);
-            count += 1;
-        }
-        count
     }
 }
 

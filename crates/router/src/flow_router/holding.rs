@@ -1,0 +1,158 @@
+//! Slots that are held: when, and how they are let go.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::FlowRouter;
+use crate::held::{Held, Way, sort_unanswered};
+use crate::lane::{Lane, Parked};
+use crate::outcome::Transient;
+use crate::target::NodeId;
+use crate::tracker::Origin;
+
+impl FlowRouter {
+    /// A command of a slot came back unexecuted: it and all that follows in its slot wait.
+    pub(super) fn hold(&mut self, parked: Parked, way: Way) {
+        let slot = parked.meta.slot;
+        let attempt = self.attempts.get(&slot).copied().unwrap_or(0);
+        if let Some(held) = self.held.get_mut(&slot) {
+            held.in_flight = held.in_flight.saturating_sub(1);
+            held.probing = false;
+            held.way = way;
+            if let Way::Later(why) = way {
+                held.retry_at = Instant::now() + why.delay(attempt);
+            }
+            held.insert(parked);
+        } else {
+            let open = self.lanes.iter().flatten().flat_map(Lane::open_slots);
+            let in_flight = open.filter(|open| *open == slot).count();
+            let retry_at = match way {
+                Way::Later(why) => Instant::now() + why.delay(attempt),
+                _ => Instant::now(),
+            };
+            let mut held = Held::new(way, in_flight, retry_at);
+            held.insert(parked);
+            self.held.insert(slot, held);
+            if let Way::Later(why) = way {
+                if attempt == 0 {
+                    debug!(flow = self.flow, slot, reason = why.name(), "slot waits");
+                }
+                if why.asks_for_refresh() {
+                    self.target.refresh_soon();
+                }
+            }
+        }
+        self.release_if_quiet(slot);
+    }
+
+    /// Sends a redirected slot's commands on as soon as nothing of it is out any more.
+    pub(super) fn release_if_quiet(&mut self, slot: u16) {
+        if let Some(held) = self.held.get(&slot)
+            && held.in_flight == 0
+            && !held.probing
+            && !matches!(held.way, Way::Later(_))
+        {
+            let way = held.way;
+            self.release(slot, way);
+        }
+    }
+
+    pub(super) fn release(&mut self, slot: u16, way: Way) {
+        let Some(mut held) = self.held.remove(&slot) else { return };
+        if let Way::Moved(node) = way {
+            self.owners[slot as usize] = node;
+        }
+        let owner = self.owners[slot as usize];
+        while let Some(mut parked) = held.pop_first() {
+            match way {
+                // Keys of the slot that are still with the owner stay there; one that is not is asked for there first.
+                Way::Ask(importer) if std::mem::take(&mut parked.asked) => {
+                    let lane = self.lane(importer);
+                    lane.push_own(&["ASKING"]);
+                    lane.push_encoded(parked);
+                }
+                _ => self.lane(owner).push_encoded(parked),
+            }
+        }
+    }
+
+    /// Tries the slots whose time has come: the first command alone, the rest when it was taken.
+    pub(super) fn retry_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<u16> = self
+            .held
+            .iter()
+            .filter(|(_, h)| {
+                h.in_flight == 0 && !h.probing && h.retry_at <= now && matches!(h.way, Way::Later(_))
+            })
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in due {
+            *self.attempts.entry(slot).or_insert(0) += 1;
+            let owner = self.target.owner(slot);
+            let Some(held) = self.held.get_mut(&slot) else { continue };
+            if owner == NodeId::NONE {
+                held.retry_at = now + Transient::ClusterDown.delay(self.attempts[&slot]);
+                self.target.refresh_soon();
+                continue;
+            }
+            self.owners[slot as usize] = owner;
+            let Some(first) = held.pop_first() else {
+                self.held.remove(&slot);
+                continue;
+            };
+            held.in_flight = 1;
+            held.probing = true;
+            self.lane(owner).push_encoded(first);
+        }
+    }
+
+    /// A connection is gone: what it did not answer comes back, in order.
+    pub(super) fn broken(&mut self, node: NodeId, was_up: bool, reason: &str) {
+        let Some(lane) = self.lanes[node.index()].take() else { return };
+        self.counters.disconnects += 1;
+        if was_up {
+            warn!(flow = self.flow, node = %self.target.address(node), reason, "target connection lost");
+        } else {
+            info!(flow = self.flow, node = %self.target.address(node), reason, "target not reachable");
+        }
+        if let Some(id) = lane.client_id {
+            self.predecessors.insert(node, id);
+        }
+        let (unanswered, unsent) = lane.dismantle();
+        let (mut again, never) = match was_up {
+            true => sort_unanswered(unanswered),
+            false => (unanswered, Vec::new()),
+        };
+        again.extend(unsent);
+        // Every slot that had something out on this lane is held, with its count taken anew from the other lanes.
+        let returned = again.iter().chain(&never).map(|parked| parked.meta.slot);
+        let mut slots: HashMap<u16, usize> = returned.map(|slot| (slot, 0)).collect();
+        for open in self.lanes.iter().flatten().flat_map(Lane::open_slots) {
+            slots.entry(open).and_modify(|count| *count += 1);
+        }
+        for (slot, in_flight) in slots {
+            let attempt = self.attempts.get(&slot).copied().unwrap_or(0);
+            let retry_at = Instant::now() + Transient::Disconnected.delay(attempt);
+            let way = Way::Later(Transient::Disconnected);
+            let held = self.held.entry(slot).or_insert_with(|| Held::new(way, in_flight, retry_at));
+            (held.way, held.in_flight, held.retry_at, held.probing) = (way, in_flight, retry_at, false);
+        }
+        for parked in again {
+            if parked.meta.origin == Origin::Lane {
+                continue;
+            }
+            if let Some(held) = self.held.get_mut(&parked.meta.slot) {
+                held.insert(parked);
+            }
+        }
+        for parked in never {
+            let message = format!("not known whether it was executed: {reason}");
+            self.fail(parked, message);
+        }
+        self.held.retain(|_, held| held.in_flight > 0 || !held.is_empty());
+        self.target.refresh_soon();
+    }
+}

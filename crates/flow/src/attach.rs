@@ -139,7 +139,14 @@ pub async fn attach(options: &SourceOptions, resume: Option<&Resume>) -> Result<
             Err(reason) => Answer::Full(reason),
         };
         let greeting = control.greeting().clone();
-        info!(addr = control.addr(), flows = flows.len(), sync_id = greeting.sync_id, ?answer, "attached");
+        let kind = if answer == Answer::Partial { "partial" } else { "full" };
+        info!(
+            addr = control.addr(),
+            flows = flows.len(),
+            sync_id = greeting.sync_id,
+            answer = kind,
+            "attached"
+        );
         return Ok(Attachment { greeting, answer, flows, control, timeouts: options.timeouts });
     }
 }

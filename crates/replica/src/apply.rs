@@ -51,12 +51,14 @@ impl FlowTask {
                     self.shared.misplaced.fetch_add(1, Relaxed);
                 }
                 self.note_database(value.meta.db)?;
+                self.know(value.meta.db, &value.meta.key);
                 let treatment = self.translator.value(value, self.now_ms).map_err(broken)?;
                 self.apply(treatment, Position::Snapshot).await
             }
             rdb::Item::Begin(begin) => {
                 self.status.keys.fetch_add(1, Relaxed);
                 self.note_database(begin.meta.db)?;
+                self.know(begin.meta.db, &begin.meta.key);
                 let treatment = self.translator.begin(begin, self.now_ms);
                 self.apply(treatment, Position::Snapshot).await
             }
@@ -81,6 +83,7 @@ impl FlowTask {
         let journal::Entry::Record(record) = entry else { return Ok(()) };
         self.status.records.fetch_add(1, Relaxed);
         self.note_database(record.db)?;
+        self.remove_stale(record.db, &record.args).await?;
         match self.translator.record(record, self.now_ms) {
             // Entries from before the flush may still follow, on this flow and on others (v1.40.1 `replica.cc`
             // HandleJournalBlob).
@@ -197,7 +200,7 @@ impl FlowTask {
     }
 
     /// A SELECT that fails inside a pipeline would let what follows it run in the wrong database.
-    async fn check_database(&mut self, db: u32) -> Result<(), End> {
+    pub(crate) async fn check_database(&mut self, db: u32) -> Result<(), End> {
         if self.databases.contains(&db) {
             return Ok(());
         }

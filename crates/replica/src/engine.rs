@@ -11,6 +11,7 @@ use config::ExistingData;
 use flow::{Answer, AttachError, Attachment, Resume};
 use resp::Class;
 use router::Target;
+use router::side::Side;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -134,10 +135,16 @@ impl Replica {
         start_over: Option<String>,
         stable: &AtomicBool,
     ) -> Result<Outcome, Error> {
-        let resume = match &start_over {
+        let mut start_over = start_over;
+        let mut resume = match &start_over {
             Some(_) => None,
             None => ledger.state().await.and_then(resume),
         };
+        if resume.is_some() && self.target_is_empty(target).await? {
+            warn!("the target is empty although this checkpoint has written to it");
+            start_over = Some("the target is empty".into());
+            resume = None;
+        }
         let attached = tokio::select! {
             biased;
             () = told_to_stop(&self.stop) => return Ok(Outcome::Stopped),
@@ -165,6 +172,34 @@ impl Replica {
         let outcome = attachment::run(attachment, &context, self.stop.clone()).await;
         stable.store(context.was_stable.into_inner(), Relaxed);
         Ok(outcome)
+    }
+
+    /// Whether the target has lost everything: nothing is on it, and there was something to be on it.
+    async fn target_is_empty(&self, target: &Arc<Target>) -> Result<bool, Error> {
+        let mut side = Side::new(target.clone());
+        let counted = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => return Ok(false),
+            counted = router::sweep::count(&mut side) => counted,
+        };
+        match counted {
+            Ok(0) => {}
+            // A target that is away now is waited for by the flows.
+            Ok(_) | Err(_) => return Ok(false),
+        }
+        for source in &self.settings.sources {
+            let mut side = SourceSide::new(source.connect.clone());
+            let databases = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return Ok(false),
+                databases = side.databases() => databases,
+            };
+            // Who does not tell whether it holds anything is resumed from.
+            if databases.is_ok_and(|databases| !databases.is_empty()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Opens the checkpoint again after it failed to be written. `None`: told to stop meanwhile.
@@ -204,6 +239,7 @@ impl Replica {
                 return Err(Error::TargetAway { seconds: PATIENCE.as_secs(), last: error.to_string() });
             }
             warn!(%error, "target not usable yet");
+            self.status.set_detail(error.to_string());
             if self.pause(pause).await {
                 return Ok(None);
             }
@@ -247,6 +283,7 @@ impl Replica {
             window: (WINDOW / flows).clamp(256 << 10, 4 << 20),
             flows,
             misplaced: AtomicU64::new(0),
+            over_existing: AtomicBool::new(false),
         })
     }
 
@@ -295,6 +332,7 @@ impl Replica {
             target: startup::identity(&shared.target),
             updated_at_ms: 0,
         };
+        shared.over_existing.store(state.reconcile, Relaxed);
         shared.ledger.full_sync_begins(state).await?;
         self.status.set_not_in_sync(0, Vec::new());
         Ok(())

@@ -4,6 +4,7 @@
 //! is settled, when it is told to stop, or when something is wrong that it cannot mend.
 
 mod channels;
+mod known_keys;
 mod watching;
 
 use std::collections::HashSet;
@@ -48,6 +49,8 @@ pub struct FlowTask {
     pub(crate) databases: HashSet<u32>,
     /// Databases of the source that the mapping has been told of.
     pub(crate) noted: HashSet<u32>,
+    /// During and after a full sync over existing data, until the removal of stale keys is done.
+    pub(crate) known: Option<known_keys::KnownKeys>,
     next: u64,
     watched: Arc<HashSet<SourceKey>>,
     touched: HashSet<SourceKey>,
@@ -72,6 +75,7 @@ impl FlowTask {
             now_ms: now_ms(),
             databases: HashSet::from([0]),
             noted: HashSet::new(),
+            known: None,
             next: 0,
             watched: Arc::default(),
             touched: HashSet::new(),
@@ -100,7 +104,10 @@ impl FlowTask {
 
     async fn stream(&mut self, start: Start) -> Result<std::convert::Infallible, End> {
         let (next, rest) = match start {
-            Start::Snapshot { token } => self.snapshot(token).await?,
+            Start::Snapshot { token } => {
+                self.known = self.shared.over_existing.load(Relaxed).then(Default::default);
+                self.snapshot(token).await?
+            }
             Start::Journal { next } => (next, Bytes::new()),
         };
         self.next = next;
@@ -177,6 +184,7 @@ impl FlowTask {
                     self.note_touched(&record);
                 }
                 self.note_database(record.db)?;
+                self.remove_stale(record.db, &record.args).await?;
                 let txid = record.txid;
                 match self.translator.record(record, self.now_ms) {
                     command::Treatment::Global(global) => {
@@ -274,14 +282,17 @@ impl FlowTask {
 
     /// Waits for room for another record's commands.
     pub(crate) async fn room(&mut self) -> Result<(), End> {
-        if self.router.has_room() {
-            return Ok(());
+        while !self.router.has_room() {
+            self.router.flush();
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::Stopped),
+                () = self.router.next_event() => {}
+            }
+            self.record_doubts().await?;
+            self.publish();
         }
-        tokio::select! {
-            biased;
-            () = stopped(&mut self.channels.stop) => Err(End::Stopped),
-            () = self.router.room() => Ok(()),
-        }
+        Ok(())
     }
 
     /// Waits until everything handed out is settled.
@@ -312,7 +323,7 @@ impl FlowTask {
         let applied = self.router.applied();
         self.status.applied.store(applied, Relaxed);
         self.status.spooled.store(self.channels.input.bytes() as u64, Relaxed);
-        self.status.set_counters(self.router.counters());
+        self.status.set_router(self.router.counters(), self.router.waiting());
         self.channels.applied.send_if_modified(|value| std::mem::replace(value, applied) != applied);
         self.answer_removals();
     }
@@ -341,6 +352,7 @@ impl FlowTask {
                 self.removing.push((count, done));
                 self.answer_removals();
             }
+            Order::Reconciled => self.known = None,
             // Only sent to a flow that waits for it.
             Order::Go | Order::GlobalDone => {}
         }

@@ -6,8 +6,9 @@
 //!   -> every flow, once it has dispatched up to there: which were touched by a record?
 //!   -> the rest is removed, each in its own flow
 //! ```
-//! A key that a record touches meanwhile is left alone: the record decides what becomes of it. (A record that changes a
-//! stale value instead of replacing it leaves a wrong one; that is for the repair of keys.)
+//! A key that a record touches meanwhile is left alone: the record decides what becomes of it. What a record would add to
+//! is removed before it by the flow that has read the snapshot (`flow_task/known_keys.rs`); after a restart of this program
+//! nobody knows that any more, and a record that changes a stale value leaves a wrong one.
 
 use std::collections::HashSet;
 use std::sync::Arc;

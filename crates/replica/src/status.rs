@@ -42,14 +42,16 @@ pub struct FlowStatus {
     /// Whether FULLSYNC_END was read.
     pub cut: AtomicBool,
     counters: Mutex<Counters>,
+    waiting: Mutex<Option<&'static str>>,
     /// Counts of the attachments before this one.
     before: Mutex<Counters>,
 }
 
 impl FlowStatus {
-    /// Replaces the router's counters.
-    pub fn set_counters(&self, counters: Counters) {
+    /// Replaces the router's counters, and why it waits for the target.
+    pub fn set_router(&self, counters: Counters, waiting: Option<&'static str>) {
         *lock(&self.counters) = counters;
+        *lock(&self.waiting) = waiting;
     }
 
     fn roll(&self) {
@@ -148,10 +150,27 @@ impl Status {
         debug_assert!(phase.may_follow(place.phase), "{phase} does not follow {}", place.phase);
         let detail = detail.into();
         let after = place.since.elapsed();
-        if place.phase != phase || place.detail != detail {
-            info!(phase = phase.name(), before = place.phase.name(), ?after, detail, "phase");
+        let away = |phase| matches!(phase, Phase::Connecting | Phase::Attaching);
+        // The attempts of one outage are one phase to whoever reads the log; the attempts have lines of their own.
+        let same_outage = away(phase) && away(place.phase) && !(detail.is_empty() && place.detail.is_empty());
+        if same_outage {
+            (place.phase, place.detail) =
+                (phase, if detail.is_empty() { place.detail.clone() } else { detail });
+            return;
         }
+        info!(
+            phase = phase.name(),
+            before = place.phase.name(),
+            after_ms = after.as_millis() as u64,
+            detail,
+            "phase"
+        );
         (place.phase, place.since, place.since_ms, place.detail) = (phase, Instant::now(), now_ms(), detail);
+    }
+
+    /// What the phase waits for.
+    pub fn set_detail(&self, detail: impl Into<String>) {
+        lock(&self.place).detail = detail.into();
     }
 
     /// A new attachment: its flows, all counters of the stream at zero.
@@ -234,11 +253,16 @@ impl Status {
             .map(|(kind, l)| LackingReport { kind: kind.to_string(), count: l.count, keys: l.keys.clone() })
             .collect();
         let (count, first) = &*lock(&self.not_in_sync);
+        let waiting = self.flows().iter().find_map(|flow| *lock(&flow.waiting));
+        let detail = match waiting {
+            Some(why) if place.detail.is_empty() => format!("waiting for the target: {why}"),
+            _ => place.detail.clone(),
+        };
         Report {
             running: true,
             phase: place.phase,
             phase_since_ms: place.since_ms,
-            detail: place.detail.clone(),
+            detail,
             ready: place.phase == Phase::Stable,
             uptime_s: self.started.elapsed().as_secs(),
             source: self.source.clone(),

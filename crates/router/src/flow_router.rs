@@ -91,6 +91,8 @@ pub struct FlowRouter {
     next_seq: u64,
     next_generation: u64,
     window: usize,
+    /// Why the target takes nothing at the moment, and when that was last told.
+    waiting: Option<(Transient, Instant)>,
 }
 
 impl FlowRouter {
@@ -113,6 +115,7 @@ impl FlowRouter {
             next_seq: 0,
             next_generation: 0,
             window,
+            waiting: None,
         }
     }
 
@@ -136,6 +139,11 @@ impl FlowRouter {
         self.counters
     }
 
+    /// Why commands wait for the target at the moment: `OOM`, `LOADING`, `disconnected`, ….
+    pub fn waiting(&self) -> Option<&'static str> {
+        self.waiting.map(|(why, _)| why.name())
+    }
+
     /// Whether there is room for another command.
     pub fn has_room(&self) -> bool {
         self.open_bytes() < self.window
@@ -146,17 +154,9 @@ impl FlowRouter {
         lanes + self.held.values().map(Held::bytes).sum::<usize>()
     }
 
-    /// Waits until there is room for another command. Cancel-safe.
-    pub async fn room(&mut self) {
-        while !self.has_room() {
-            self.flush();
-            self.next_event().await;
-        }
-    }
-
     /// Takes a command over. It goes to the socket with the next full chunk or [`FlowRouter::flush`].
     ///
-    /// It does not wait, so that the pieces of a record are taken over all or none: [`FlowRouter::room`] comes before.
+    /// It does not wait, so that the pieces of a record are taken over all or none: [`FlowRouter::has_room`] is asked before.
     pub fn send(&mut self, command: TargetCommand, origin: Origin) {
         self.tracker.add(origin);
         self.put(command, origin);
@@ -187,6 +187,7 @@ impl FlowRouter {
             () = until(retry_at) => self.retry_due(),
         }
         self.flush();
+        self.tell_recovery();
     }
 
     /// Deals with what has happened already, without waiting.

@@ -342,7 +342,8 @@ async fn dialect(connection: &mut Connection, info: &str, cluster: bool) -> Resu
         }
         _ => return Err(Error::Unexpected { addr, command: "COMMAND INFO".into() }),
     };
-    info!(addr, ?flavour, ?version, cluster, "target found");
+    let (major, minor, patch) = version;
+    info!(addr, ?flavour, version = format!("{major}.{minor}.{patch}"), cluster, "target found");
     Ok(dialect)
 }
 

@@ -9,6 +9,7 @@ use tracing::warn;
 use router::side::Side;
 
 use super::{LOOK, Outcome, Running, SILENCE, stopped};
+use crate::flow_task::Order;
 use crate::removal::{Removal, Unfinished};
 use crate::source::SourceSide;
 
@@ -101,6 +102,7 @@ impl Running<'_> {
         self.context.shared.status.removed(0, false);
         match result {
             Ok(_) => {
+                self.order_all(|| Order::Reconciled);
                 let ledger = &self.context.shared.ledger;
                 ledger.change(|state| state.reconcile = false).await.map_err(|e| Outcome::Fatal(e.into()))
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use command::{Global, Mapping, SourceKey};
 use flow::EofToken;
@@ -31,6 +31,8 @@ pub struct Shared {
     pub flows: usize,
     /// Snapshot keys that came on another flow than their name says.
     pub misplaced: AtomicU64,
+    /// A full sync over data that may hold keys the source lacks.
+    pub over_existing: AtomicBool,
 }
 
 /// Why a flow ended.
@@ -88,6 +90,8 @@ pub enum Order {
     Go,
     /// The global command was executed and is stored.
     GlobalDone,
+    /// No key that the source lacks is left on the target.
+    Reconciled,
     /// Take note of records that touch these keys from now on.
     Watch {
         /// Keys that the source lacks, as far as is known.

@@ -3,19 +3,13 @@
 use command::SourceKey;
 
 use super::FlowTask;
+use super::known_keys::{is_global, keys_touched};
 
 impl FlowTask {
     pub(super) fn note_touched(&mut self, record: &journal::Record) {
-        if !matches!(record.args.first().map(|a| &a[..]), Some(b"FLUSHALL" | b"FLUSHDB" | b"DFLYCLUSTER")) {
-            for key in command::table::keys(&record.args) {
-                let key = SourceKey { db: record.db, key };
+        if !record.args.first().is_some_and(|name| is_global(name)) {
+            for key in keys_touched(record.db, &record.args) {
                 self.touch(key);
-            }
-            if let [name, key, db] = record.args.as_slice()
-                && name == "MOVE"
-                && let Some(db) = std::str::from_utf8(db).ok().and_then(|db| db.parse().ok())
-            {
-                self.touch(SourceKey { db, key: key.clone() });
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Slots that are held: when, and how they are let go.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::FlowRouter;
 use crate::held::{Held, Way, sort_unanswered};
@@ -12,11 +13,20 @@ use crate::outcome::Transient;
 use crate::target::NodeId;
 use crate::tracker::Origin;
 
+/// How often an outage of the target is mentioned again.
+const REMINDER: Duration = Duration::from_secs(60);
+
 impl FlowRouter {
     /// A command of a slot came back unexecuted: it and all that follows in its slot wait.
     pub(super) fn hold(&mut self, parked: Parked, way: Way) {
         let slot = parked.meta.slot;
         let attempt = self.attempts.get(&slot).copied().unwrap_or(0);
+        // A slot that migrates is waited for as a matter of course.
+        if let Way::Later(why) = way
+            && why != Transient::TryAgain
+        {
+            self.tell_waiting(why, || format!("slot {slot}"));
+        }
         if let Some(held) = self.held.get_mut(&slot) {
             held.in_flight = held.in_flight.saturating_sub(1);
             held.probing = false;
@@ -35,16 +45,29 @@ impl FlowRouter {
             let mut held = Held::new(way, in_flight, retry_at);
             held.insert(parked);
             self.held.insert(slot, held);
-            if let Way::Later(why) = way {
-                if attempt == 0 {
-                    debug!(flow = self.flow, slot, reason = why.name(), "slot waits");
-                }
-                if why.asks_for_refresh() {
-                    self.target.refresh_soon();
-                }
+            if let Way::Later(why) = way
+                && why.asks_for_refresh()
+            {
+                self.target.refresh_soon();
             }
         }
         self.release_if_quiet(slot);
+    }
+
+    /// Says that the target takes nothing for the moment: at first, and once a minute.
+    fn tell_waiting(&mut self, why: Transient, detail: impl FnOnce() -> String) {
+        let due = self.waiting.is_none_or(|(told, at)| told != why || at.elapsed() > REMINDER);
+        if due {
+            warn!(flow = self.flow, reason = why.name(), detail = detail(), "waiting for the target");
+            self.waiting = Some((why, Instant::now()));
+        }
+    }
+
+    /// Says that it takes everything again.
+    pub(super) fn tell_recovery(&mut self) {
+        if self.held.is_empty() && self.waiting.take().is_some() {
+            info!(flow = self.flow, "the target takes writes again");
+        }
     }
 
     /// Sends a redirected slot's commands on as soon as nothing of it is out any more.
@@ -113,11 +136,11 @@ impl FlowRouter {
     pub(super) fn broken(&mut self, node: NodeId, was_up: bool, reason: &str) {
         let Some(lane) = self.lanes[node.index()].take() else { return };
         self.counters.disconnects += 1;
+        let address = self.target.address(node);
         if was_up {
-            warn!(flow = self.flow, node = %self.target.address(node), reason, "target connection lost");
-        } else {
-            info!(flow = self.flow, node = %self.target.address(node), reason, "target not reachable");
+            warn!(flow = self.flow, node = address, reason, "target connection lost");
         }
+        self.tell_waiting(Transient::Disconnected, || format!("{address}: {reason}"));
         if let Some(id) = lane.client_id {
             self.predecessors.insert(node, id);
         }

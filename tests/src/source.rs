@@ -27,7 +27,10 @@ impl Source {
         (0..2).filter_map(move |kind| match kind {
             0 => Some(Self::simulated(Release::V1_40, shards)),
             _ => {
-                let options = DragonflyOptions { threads: shards, ..DragonflyOptions::default() };
+                // Left on, v1.40.1 loses deletions to every replica, its own included: during a full sync GETSET of a key
+                // that the snapshot has not reached is journaled, and a DEL of it afterwards is left out.
+                let flags = vec!["--journal_omit_redundant_writes=false".to_owned()];
+                let options = DragonflyOptions { threads: shards, flags, ..DragonflyOptions::default() };
                 let dragonfly = Dragonfly::start_or_skip(&format!("{test} with a real Dragonfly"), options)?;
                 Some(Source::Real(Box::new(dragonfly)))
             }

@@ -88,6 +88,14 @@ impl Replica {
         let Some(target) = self.target().await? else { return Ok(Finished::Stopped) };
         startup::check_identity(&self.settings, ledger.state().await.as_ref(), &target)?;
         let mapping = self.settings.mapping(target.is_cluster())?;
+        let resumes = ledger.state().await.and_then(resume).is_some();
+        if resumes && self.target_is_empty(&target).await? {
+            // A source that was flushed leaves an empty target as well, so this is not decided here.
+            warn!(
+                "the target is empty although this checkpoint has written to it, and the source is not; if its data was \
+                 lost, stop, run `df2redis checkpoint reset` and start again"
+            );
+        }
         let mut attempts = Attempts::default();
         let mut start_over: Option<String> = None;
         loop {
@@ -135,16 +143,10 @@ impl Replica {
         start_over: Option<String>,
         stable: &AtomicBool,
     ) -> Result<Outcome, Error> {
-        let mut start_over = start_over;
-        let mut resume = match &start_over {
+        let resume = match &start_over {
             Some(_) => None,
             None => ledger.state().await.and_then(resume),
         };
-        if resume.is_some() && self.target_is_empty(target).await? {
-            warn!("the target is empty although this checkpoint has written to it");
-            start_over = Some("the target is empty".into());
-            resume = None;
-        }
         let attached = tokio::select! {
             biased;
             () = told_to_stop(&self.stop) => return Ok(Outcome::Stopped),

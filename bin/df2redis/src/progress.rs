@@ -23,10 +23,14 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// Flows that are shown one by one; of more only the slowest and the fastest.
 const SHOWN_FLOWS: usize = 8;
 
+/// The display where the number of keys is not known, and where it is.
+const SPINNER: &str = "{spinner} snapshot {elapsed} {wide_msg}";
+const BAR: &str = "{bar:20} {percent}% {elapsed} {wide_msg}";
+
 /// Shows the progress until it is aborted.
 pub(crate) async fn show(status: Arc<Status>, terminal: Terminal) {
     let mut tick = tokio::time::interval(LOOK);
-    let mut bar = Bar { terminal, bar: None };
+    let mut bar = Bar { terminal, bar: None, before: 0 };
     let mut rates = Rates::default();
     let mut phase = Phase::Starting;
     let (mut line, mut counts) = (Instant::now(), Instant::now());
@@ -39,7 +43,7 @@ pub(crate) async fn show(status: Arc<Status>, terminal: Terminal) {
             rates = Rates::default();
         }
         rates.take(&report);
-        if bar.follow(&report, &rates) {
+        if bar.follow(&report, &rates, status.expected_keys()) {
             line = Instant::now();
         }
         let due = match phase {
@@ -85,29 +89,35 @@ fn stable_line(report: &Report, before: &Report, elapsed: Duration) {
     );
 }
 
-/// The bar of a snapshot, on a terminal. How many keys there are is not known: it only turns.
+/// The bar of a snapshot, on a terminal. Where the source does not tell how many keys it has, it only turns.
 struct Bar {
     terminal: Terminal,
     bar: Option<ProgressBar>,
+    /// Keys of the snapshots before this one.
+    before: u64,
 }
 
 impl Bar {
     /// Shows, changes or removes the bar; whether there is one.
-    fn follow(&mut self, report: &Report, rates: &Rates) -> bool {
+    fn follow(&mut self, report: &Report, rates: &Rates, expected: u64) -> bool {
         if !self.terminal.shows_bars || report.phase != Phase::Snapshot {
             self.clear();
+            self.before = report.keys;
             return false;
         }
         let bars = &self.terminal.bars;
         let bar = self.bar.get_or_insert_with(|| {
-            let bar = bars.add(ProgressBar::new_spinner());
-            bar.set_style(
-                ProgressStyle::with_template("{spinner} snapshot {elapsed} {wide_msg}")
-                    .expect("the template is a constant that a test draws"),
-            );
+            let (bar, template) = match expected {
+                0 => (ProgressBar::new_spinner(), SPINNER),
+                keys => (ProgressBar::new(keys), BAR),
+            };
+            let bar = bars.add(bar);
+            bar.set_style(ProgressStyle::with_template(template).expect("a test draws both templates"));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
+        // Keys that are made meanwhile come on top.
+        bar.set_position((report.keys.saturating_sub(self.before)).min(expected));
         let rate = rates.total();
         bar.set_message(format!(
             "{} keys, {} keys/s, {:.1} MB/s | {}",
@@ -232,6 +242,6 @@ mod tests {
 
     #[test]
     fn the_template_draws() {
-        assert!(ProgressStyle::with_template("{spinner} snapshot {elapsed} {wide_msg}").is_ok());
+        assert!([SPINNER, BAR].into_iter().all(|template| ProgressStyle::with_template(template).is_ok()));
     }
 }

@@ -344,10 +344,11 @@ impl Replica {
     /// selects one.
     async fn note_databases(&self, shared: &Shared, source: usize) -> Result<(), Error> {
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
-        match side.databases().await {
+        match side.keyspace().await {
             Ok(databases) => {
+                self.status.expect_keys(databases.iter().map(|(_, keys)| keys).sum());
                 shared.mapping.databases_unknown(false);
-                for db in databases {
+                for (db, _) in databases {
                     shared.mapping.note_database(db).map_err(Error::Collision)?;
                 }
                 Ok(())

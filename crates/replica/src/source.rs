@@ -65,9 +65,18 @@ impl SourceSide {
 
     /// The databases that hold keys (`INFO keyspace`).
     pub async fn databases(&mut self) -> Result<Vec<u32>, Unanswered> {
+        Ok(self.keyspace().await?.into_iter().map(|(db, _)| db).collect())
+    }
+
+    /// The databases that hold keys, and how many (`INFO keyspace`).
+    pub async fn keyspace(&mut self) -> Result<Vec<(u32, u64)>, Unanswered> {
         let reply = answer(self.connection(0).await?.call(&["INFO", "KEYSPACE"]).await?)?;
         let text = reply.as_str().ok_or(Unanswered::Unexpected)?;
-        Ok(text.lines().filter_map(|line| line.strip_prefix("db")?.split_once(':')?.0.parse().ok()).collect())
+        let line = |line: &str| {
+            let (db, rest) = line.strip_prefix("db")?.split_once(":keys=")?;
+            Some((db.parse().ok()?, rest.split(',').next()?.parse().ok()?))
+        };
+        Ok(text.lines().filter_map(line).collect())
     }
 
     /// The next LSN of every flow (`DFLY REPLICAOFFSET`).

@@ -101,6 +101,8 @@ struct Place {
 #[derive(Debug)]
 pub struct Status {
     started: Instant,
+    /// Keys that the source had when the last attachment began; 0 if it does not tell.
+    expected_keys: AtomicU64,
     source: String,
     target: String,
     place: Mutex<Place>,
@@ -128,6 +130,7 @@ impl Status {
         };
         Arc::new(Status {
             started: Instant::now(),
+            expected_keys: AtomicU64::new(0),
             source,
             target,
             place: Mutex::new(place),
@@ -166,6 +169,16 @@ impl Status {
             "phase"
         );
         (place.phase, place.since, place.since_ms, place.detail) = (phase, Instant::now(), now_ms(), detail);
+    }
+
+    /// How many keys the source has as a snapshot begins.
+    pub fn expect_keys(&self, keys: u64) {
+        self.expected_keys.store(keys, Relaxed);
+    }
+
+    /// How many keys the source had when the last attachment began; 0 if it does not tell.
+    pub fn expected_keys(&self) -> u64 {
+        self.expected_keys.load(Relaxed)
     }
 
     /// What the phase waits for.

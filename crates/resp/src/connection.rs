@@ -9,13 +9,17 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{self, pki_types::ServerName};
 
 use crate::error::{Error, printable};
+use crate::network::{Network, Stream};
 use crate::reply::{Limits, Reply, ReplyDecoder};
 use crate::request::write_command;
 use crate::socket::{self, Reader, Writer};
 use crate::tls::Tls;
+
+const CONNECTING: &str = "the connection request";
 
 /// Where to connect, as whom, and how long to wait.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ pub struct ConnectOptions {
     pub reply_timeout: Duration,
     /// What a reply may be at most.
     pub limits: Limits,
+    /// What carries the bytes.
+    pub network: Network,
 }
 
 impl ConnectOptions {
@@ -47,6 +53,7 @@ impl ConnectOptions {
             connect_timeout: Duration::from_secs(5),
             reply_timeout: Duration::from_secs(30),
             limits: Limits::default(),
+            network: Network::tcp(),
         }
     }
 }
@@ -79,17 +86,24 @@ impl Connection {
         let addr = options.addr.clone();
         let limit = options.connect_timeout;
         let unreachable = |source| Error::Unreachable { addr: addr.clone(), source };
-        let stream = within(&addr, "the connection request", limit, TcpStream::connect(&addr))
-            .await?
-            .map_err(unreachable)?;
-        socket::tune(&stream).map_err(unreachable)?;
-        let (reader, writer) = match &options.tls {
-            None => socket::plain(stream),
-            Some(tls) => {
-                let name = server_name(&addr, tls)?;
-                let session = TlsConnector::from(tls.config.clone()).connect(name, stream);
-                let stream = within(&addr, "the TLS greeting (does it speak TLS?)", limit, session).await?;
-                socket::encrypted(stream.map_err(|e| tls_error(&addr, &e))?)
+        let (reader, writer) = match (options.network.dialer(), &options.tls) {
+            (None, tls) => {
+                let stream = within(&addr, CONNECTING, limit, TcpStream::connect(&addr))
+                    .await?
+                    .map_err(unreachable)?;
+                socket::tune(&stream).map_err(unreachable)?;
+                match tls {
+                    None => socket::plain(stream),
+                    Some(tls) => socket::encrypted(encrypt(&addr, tls, limit, stream).await?),
+                }
+            }
+            (Some(dialer), tls) => {
+                let stream =
+                    within(&addr, CONNECTING, limit, dialer.dial(&addr)).await?.map_err(unreachable)?;
+                socket::any(match tls {
+                    None => stream,
+                    Some(tls) => Box::new(encrypt(&addr, tls, limit, stream).await?),
+                })
             }
         };
         let decoder = ReplyDecoder::new(options.limits);
@@ -248,6 +262,19 @@ impl Connection {
         self.usable = true;
         Ok(())
     }
+}
+
+/// The TLS session over a stream that is open.
+async fn encrypt<S: Stream>(
+    addr: &str,
+    tls: &Tls,
+    limit: Duration,
+    stream: S,
+) -> Result<TlsStream<S>, Error> {
+    let name = server_name(addr, tls)?;
+    let session = TlsConnector::from(tls.config.clone()).connect(name, stream);
+    let stream = within(addr, "the TLS greeting (does it speak TLS?)", limit, session).await?;
+    stream.map_err(|e| tls_error(addr, &e))
 }
 
 async fn next_reply(addr: &str, reader: &mut Reader, decoder: &mut ReplyDecoder) -> Result<Reply, Error> {

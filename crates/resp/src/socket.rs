@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::client::TlsStream;
 
+use crate::network::Stream;
+
 /// Silence after which the kernel asks whether the other side is still there. Idle flows carry not one byte
 /// (observed on Dragonfly v1.40.1), so nothing else would notice a peer that is gone.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
@@ -49,12 +51,14 @@ pub struct Writer(WriteSide);
 enum ReadSide {
     Tcp(OwnedReadHalf),
     Tls(ReadHalf<TlsStream<TcpStream>>),
+    Any(ReadHalf<Box<dyn Stream>>),
 }
 
 #[derive(Debug)]
 enum WriteSide {
     Tcp(OwnedWriteHalf),
     Tls(WriteHalf<TlsStream<TcpStream>>),
+    Any(WriteHalf<Box<dyn Stream>>),
 }
 
 pub(crate) fn plain(stream: TcpStream) -> (Reader, Writer) {
@@ -65,6 +69,11 @@ pub(crate) fn plain(stream: TcpStream) -> (Reader, Writer) {
 pub(crate) fn encrypted(stream: TlsStream<TcpStream>) -> (Reader, Writer) {
     let (r, w) = tokio::io::split(stream);
     (Reader(ReadSide::Tls(r)), Writer(WriteSide::Tls(w)))
+}
+
+pub(crate) fn any(stream: Box<dyn Stream>) -> (Reader, Writer) {
+    let (r, w) = tokio::io::split(stream);
+    (Reader(ReadSide::Any(r)), Writer(WriteSide::Any(w)))
 }
 
 impl Reader {
@@ -83,6 +92,7 @@ impl AsyncRead for Reader {
         match &mut self.get_mut().0 {
             ReadSide::Tcp(r) => Pin::new(r).poll_read(cx, buf),
             ReadSide::Tls(r) => Pin::new(r).poll_read(cx, buf),
+            ReadSide::Any(r) => Pin::new(r).poll_read(cx, buf),
         }
     }
 }
@@ -92,6 +102,7 @@ impl AsyncWrite for Writer {
         match &mut self.get_mut().0 {
             WriteSide::Tcp(w) => Pin::new(w).poll_write(cx, buf),
             WriteSide::Tls(w) => Pin::new(w).poll_write(cx, buf),
+            WriteSide::Any(w) => Pin::new(w).poll_write(cx, buf),
         }
     }
 
@@ -99,6 +110,7 @@ impl AsyncWrite for Writer {
         match &mut self.get_mut().0 {
             WriteSide::Tcp(w) => Pin::new(w).poll_flush(cx),
             WriteSide::Tls(w) => Pin::new(w).poll_flush(cx),
+            WriteSide::Any(w) => Pin::new(w).poll_flush(cx),
         }
     }
 
@@ -106,6 +118,7 @@ impl AsyncWrite for Writer {
         match &mut self.get_mut().0 {
             WriteSide::Tcp(w) => Pin::new(w).poll_shutdown(cx),
             WriteSide::Tls(w) => Pin::new(w).poll_shutdown(cx),
+            WriteSide::Any(w) => Pin::new(w).poll_shutdown(cx),
         }
     }
 
@@ -117,6 +130,7 @@ impl AsyncWrite for Writer {
         match &mut self.get_mut().0 {
             WriteSide::Tcp(w) => Pin::new(w).poll_write_vectored(cx, bufs),
             WriteSide::Tls(w) => Pin::new(w).poll_write_vectored(cx, bufs),
+            WriteSide::Any(w) => Pin::new(w).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -124,6 +138,7 @@ impl AsyncWrite for Writer {
         match &self.0 {
             WriteSide::Tcp(w) => w.is_write_vectored(),
             WriteSide::Tls(w) => w.is_write_vectored(),
+            WriteSide::Any(w) => w.is_write_vectored(),
         }
     }
 }

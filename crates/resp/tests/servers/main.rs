@@ -4,5 +4,6 @@
 mod broken_peers;
 mod certificates;
 mod login;
+mod network;
 mod redis_server;
 mod tls;

@@ -2,11 +2,11 @@
 
 mod stages;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::outbox::Outbox;
@@ -51,9 +51,16 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Attachment {
     pub(crate) state: State,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: String,
     pub(crate) port: u16,
     pub(crate) client_id: Option<String>,
+}
+
+impl Attachment {
+    /// The peer without its port, as INFO shows it.
+    pub(crate) fn ip(&self) -> &str {
+        self.peer.rsplit_once(':').map_or(&self.peer[..], |(ip, _)| ip)
+    }
 }
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, Handle, Release};
+use crate::{Clock, Error, Handle, Release};
 
 /// A live Dragonfly master; see [`Builder`].
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Builder {
     pub(crate) replication_timeout: Duration,
     pub(crate) lsn_interval: Duration,
     pub(crate) journal_omit: bool,
+    pub(crate) listen: bool,
+    pub(crate) clock: Clock,
 }
 
 impl Default for Builder {
@@ -45,6 +47,8 @@ impl Default for Builder {
             replication_timeout: Duration::from_secs(30),
             lsn_interval: Duration::from_secs(3),
             journal_omit: true,
+            listen: true,
+            clock: Clock::system(),
         }
     }
 }
@@ -119,7 +123,21 @@ impl Builder {
         self
     }
 
-    /// Starts listening.
+    /// The wall clock; this machine's if not said otherwise.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens no socket: connections come through [`Handle::serve`] or an [`Acceptor`](crate::Acceptor) only. With
+    /// [`Clock::starting_at`], a current-thread runtime whose clock is paused, and the same seed, every run is the
+    /// same.
+    pub fn without_listener(mut self) -> Self {
+        self.listen = false;
+        self
+    }
+
+    /// Starts listening, unless [`Builder::without_listener`].
     ///
     /// # Errors
     /// [`Error::Setting`] for an impossible number of shards, [`Error::Bind`] when the address is taken.

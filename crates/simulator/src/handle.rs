@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -24,17 +25,37 @@ pub struct Handle {
 impl Handle {
     pub(crate) async fn start(builder: Builder) -> Result<Handle, Error> {
         let bind = |source| Error::Bind { addr: builder.bind.clone(), source };
-        let listener = TcpListener::bind(&builder.bind).await.map_err(bind)?;
-        let addr = listener.local_addr().map_err(bind)?;
+        let mut addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut listener = None;
+        if builder.listen {
+            let opened = TcpListener::bind(&builder.bind).await.map_err(bind)?;
+            addr = opened.local_addr().map_err(bind)?;
+            listener = Some(opened);
+        }
         let faults = Faults::default();
-        let shared = Arc::new(Shared::new(Engine::new(builder.clone(), faults.clone(), addr.port())));
-        let task = tokio::spawn(server::listen(shared.clone(), listener));
-        Ok(Handle { addr, faults, shared, listener: Some(task) })
+        let shared = Arc::new(Shared::new(Engine::new(builder, faults.clone(), addr.port())));
+        tokio::spawn(server::expire(shared.clone()));
+        let listener = listener.map(|l| tokio::spawn(server::listen(shared.clone(), l)));
+        Ok(Handle { addr, faults, shared, listener })
     }
 
-    /// Where it listens.
+    /// Where it listens; port 0 if it does not ([`Builder::without_listener`]).
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Serves one connection that did not come through the listener: what the master does with an accepted socket.
+    /// `peer` is the address it shows for it.
+    pub fn serve<S>(&self, stream: S, peer: impl Into<String>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.acceptor().serve(stream, peer);
+    }
+
+    /// The part of the handle that takes connections, to be given to whoever makes them.
+    pub fn acceptor(&self) -> Acceptor {
+        Acceptor { shared: self.shared.clone() }
     }
 
     /// The replication id, 40 lower-case hex digits; changes with every [`Handle::restart`].
@@ -126,6 +147,29 @@ impl Handle {
     fn close(&self) {
         self.shared.engine().cancel_all();
         self.shared.disconnect(true);
+    }
+}
+
+/// Takes connections for a live master; see [`Handle::acceptor`]. Cheap to clone. It does not keep the master
+/// running.
+#[derive(Debug, Clone)]
+pub struct Acceptor {
+    shared: Arc<Shared>,
+}
+
+impl Acceptor {
+    /// [`Handle::serve`]. After the master has stopped, the stream is closed at once.
+    pub fn serve<S>(&self, stream: S, peer: impl Into<String>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (reader, writer) = tokio::io::split(stream);
+        server::serve(&self.shared, Box::new(reader), Box::new(writer), peer.into());
+    }
+
+    /// Whether the master still runs: a network would refuse the connection otherwise.
+    pub fn is_open(&self) -> bool {
+        !self.shared.epoch.borrow().1
     }
 }
 

@@ -63,8 +63,7 @@ fn replication(engine: &Engine, out: &mut String) {
     let _ = write!(out, "# Replication\r\nrole:master\r\nconnected_slaves:{}\r\n", engine.attachments.len());
     for (i, (&id, a)) in engine.attachments.iter().enumerate() {
         let lag = if a.state == State::StableSync { lag(engine, id) } else { 0 };
-        let _ =
-            write!(out, "slave{i}:ip={},port={},state={},lag={lag}\r\n", a.peer.ip(), a.port, shown_state(a));
+        let _ = write!(out, "slave{i}:ip={},port={},state={},lag={lag}\r\n", a.ip(), a.port, shown_state(a));
     }
     let _ = write!(out, "master_replid:{}\r\n\r\n", engine.replid);
 }
@@ -83,11 +82,7 @@ fn keyspace(engine: &Engine, out: &mut String) {
 /// `ROLE` of a master.
 pub(crate) fn role(engine: &Engine) -> Reply {
     let replica = |a: &Attachment| {
-        Reply::Array(vec![
-            Reply::bulk(a.peer.ip().to_string()),
-            Reply::bulk(a.port.to_string()),
-            Reply::bulk(shown_state(a)),
-        ])
+        Reply::Array(vec![Reply::bulk(a.ip()), Reply::bulk(a.port.to_string()), Reply::bulk(shown_state(a))])
     };
     Reply::Array(vec![
         Reply::bulk("master"),

@@ -12,7 +12,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `builder`, `handle`, `faults` | the live master as a test sees it |
+//! | `builder`, `handle`, `faults`, `clock` | the live master as a test sees it |
 //! | `server`, `session`, `request`, `reply`, `info` | its connections |
 //! | `engine`, `commands` | its data: shards, buckets, journals; what each command does and journals |
 //! | `attach`, `snapshot`, `outbox` | its replicas: stages, full-sync streams with pre-images, pending bytes |
@@ -22,6 +22,7 @@
 
 mod attach;
 mod builder;
+mod clock;
 mod commands;
 mod engine;
 mod error;
@@ -41,9 +42,10 @@ mod wire;
 
 pub use attach::AttachmentInfo;
 pub use builder::{Builder, Simulator};
+pub use clock::Clock;
 pub use error::Error;
 pub use faults::Faults;
-pub use handle::Handle;
+pub use handle::{Acceptor, Handle};
 pub use prepared::{Prepared, PreparedBuilder};
 pub use release::Release;
 pub use replay::{Capture, Pacing, Replay, ReplayBuilder, ReplayHandle};

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::Clock;
+use crate::engine::Random;
 use crate::engine::shard::Place;
-use crate::engine::{Random, now_s};
 use crate::replay::{FlowScript, Names, Plan, Script, Style};
 use crate::wire::{journal, primitive, rdb};
 use crate::{Error, Release, ReplayHandle};
@@ -148,7 +149,7 @@ impl PreparedBuilder {
         let mut random = Random::new(self.seed);
         let mut flows: Vec<Flow> = (0..self.flows)
             .map(|id| {
-                let header = rdb::header(release.version(), id, self.flows, now_s(), 1 << 20);
+                let header = rdb::header(release.version(), id, self.flows, Clock::system().now_s(), 1 << 20);
                 Flow { token: random.hex40(), bytes: header.as_slice().into(), ..Flow::default() }
             })
             .collect();

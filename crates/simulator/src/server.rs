@@ -1,17 +1,15 @@
 //! Sockets of a live master: clients, control connections, flows.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::attach::FlowLink;
 use crate::commands::is;
@@ -25,10 +23,17 @@ use crate::session::{Session, Step};
 const SNAPSHOT_WINDOW: usize = 64 << 10;
 /// How often something that waits looks again even if nobody told it to.
 const RECHECK: Duration = Duration::from_millis(5);
-/// How often due keys are removed.
+/// Least time between two removals of due keys.
 const EXPIRY_TICK: Duration = Duration::from_millis(10);
+/// How often due keys are looked for when none is known to become due.
+const FAR: Duration = Duration::from_secs(60);
 /// Most bytes of replies gathered before they are written.
 const REPLY_BATCH: usize = 64 << 10;
+
+/// The receiving side of a connection.
+pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
+/// The sending side of a connection.
+pub(crate) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// What all tasks of one master share.
 #[derive(Debug)]
@@ -39,15 +44,19 @@ pub(crate) struct Shared {
     /// Connections end when this changes; a `true` ends the master.
     pub(crate) epoch: watch::Sender<(u64, bool)>,
     clients: AtomicU64,
+    /// Told when a key will expire sooner than any did before.
+    pub(crate) sooner: Arc<Notify>,
 }
 
 impl Shared {
     pub(crate) fn new(engine: Engine) -> Shared {
+        let sooner = engine.sooner.clone();
         Shared {
             engine: Mutex::new(engine),
             changed: Notify::new(),
             epoch: watch::Sender::new((0, false)),
             clients: AtomicU64::new(0),
+            sooner,
         }
     }
 
@@ -82,17 +91,14 @@ impl Shared {
 /// Accepts connections until the master stops.
 pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
     let mut epoch = shared.epoch.subscribe();
-    let mut tick = tokio::time::interval(EXPIRY_TICK);
     loop {
         tokio::select! {
+            biased;
             accepted = listener.accept() => {
                 if let Ok((socket, peer)) = accepted {
-                    tokio::spawn(connection(shared.clone(), socket, peer));
-                }
-            }
-            _ = tick.tick() => {
-                if shared.engine().expire_due(1000) > 0 {
-                    shared.changed.notify_waiters();
+                    let _ = socket.set_nodelay(true);
+                    let (reader, writer) = socket.into_split();
+                    serve(&shared, Box::new(reader), Box::new(writer), peer.to_string());
                 }
             }
             changed = epoch.changed() => {
@@ -104,15 +110,53 @@ pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn connection(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+/// Removes keys when their time has come, until the master stops.
+pub(crate) async fn expire(shared: Arc<Shared>) {
     let mut epoch = shared.epoch.subscribe();
-    let _ = socket.set_nodelay(true);
-    let (reader, writer) = socket.into_split();
-    let session = Session::new(shared.clients.fetch_add(1, Ordering::Relaxed) + 1, peer, &shared.engine());
+    loop {
+        let wait = shared.engine().until_next_expiry().unwrap_or(FAR).clamp(EXPIRY_TICK, FAR);
+        tokio::select! {
+            biased;
+            changed = epoch.changed() => {
+                if changed.is_err() || epoch.borrow().1 {
+                    return;
+                }
+            }
+            () = shared.sooner.notified() => {}
+            () = tokio::time::sleep(wait) => {
+                if shared.engine().expire_due(1000) > 0 {
+                    shared.changed.notify_waiters();
+                }
+            }
+        }
+    }
+}
+
+/// Starts serving one connection.
+pub(crate) fn serve(shared: &Arc<Shared>, reader: Reader, writer: Writer, peer: String) {
+    // Subscribed here, so that what ends all connections from now on ends this one.
+    let epoch = shared.epoch.subscribe();
+    let id = shared.clients.fetch_add(1, Ordering::Relaxed) + 1;
+    tokio::spawn(connection(shared.clone(), epoch, reader, writer, id, peer));
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    mut epoch: watch::Receiver<(u64, bool)>,
+    reader: Reader,
+    writer: Writer,
+    id: u64,
+    peer: String,
+) {
+    if epoch.borrow().1 {
+        return;
+    }
+    let session = Session::new(id, peer, &shared.engine());
     let mut client = Client { shared: shared.clone(), session, reader, buf: BytesMut::new() };
     tokio::select! {
-        _ = client.serve(writer) => {}
+            biased;
         _ = epoch.changed() => {}
+        _ = client.serve(writer) => {}
     }
     if let Some(id) = client.session.attachment {
         shared.cancel(client.session.life, id);
@@ -122,7 +166,7 @@ async fn connection(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
 struct Client {
     shared: Arc<Shared>,
     session: Session,
-    reader: OwnedReadHalf,
+    reader: Reader,
     buf: BytesMut,
 }
 
@@ -134,7 +178,7 @@ enum Then {
 }
 
 impl Client {
-    async fn serve(&mut self, mut writer: OwnedWriteHalf) -> io::Result<()> {
+    async fn serve(&mut self, mut writer: Writer) -> io::Result<()> {
         let mut retry = None;
         loop {
             let mut out = Vec::new();
@@ -157,13 +201,14 @@ impl Client {
                 Then::Act(Step::Later, args) => {
                     // Reading meanwhile shows when the client goes away.
                     tokio::select! {
-                        () = self.shared.some_change() => {}
-                        n = self.reader.read_buf(&mut self.buf) => {
-                            if n? == 0 {
-                                return Ok(());
+                    biased;
+                                () = self.shared.some_change() => {}
+                                n = self.reader.read_buf(&mut self.buf) => {
+                                    if n? == 0 {
+                                        return Ok(());
+                                    }
+                                }
                             }
-                        }
-                    }
                     retry = Some(args);
                 }
                 Then::Act(Step::Flow(link, _), _) => return self.flow(link, writer).await,
@@ -181,7 +226,7 @@ impl Client {
         }
     }
 
-    async fn answer(&self, writer: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+    async fn answer(&mut self, writer: &mut Writer, reply: &Reply) -> io::Result<()> {
         let mut out = Vec::new();
         reply.write(&mut out, self.session.resp3);
         writer.write_all(&out).await
@@ -229,7 +274,7 @@ impl Client {
     }
 
     /// Back-pressure: a write waits until the flow has drained below the limit, or the flow is given up.
-    async fn drained(&self, id: u32, outbox: &Outbox) {
+    async fn drained(&mut self, id: u32, outbox: &Outbox) {
         let (limit, patience) = {
             let engine = self.shared.engine();
             (engine.settings.output_limit, engine.settings.replication_timeout)
@@ -248,7 +293,7 @@ impl Client {
     }
 
     /// STARTSTABLE: while a snapshot still runs, every other client waits too.
-    async fn stable(&self, id: u32) -> Reply {
+    async fn stable(&mut self, id: u32) -> Reply {
         let mut guarded = false;
         let reply = loop {
             {
@@ -271,7 +316,7 @@ impl Client {
         reply
     }
 
-    async fn acknowledged(&self, replicas: usize, targets: &[u64], patience: Option<Duration>) -> usize {
+    async fn acknowledged(&mut self, replicas: usize, targets: &[u64], patience: Option<Duration>) -> usize {
         let until = patience.map(|p| Instant::now() + p);
         loop {
             let n = self.shared.engine().caught_up(targets);
@@ -283,10 +328,11 @@ impl Client {
     }
 
     /// The life of a flow: a task writes, this one reads ACKs. Whatever ends it ends the attachment.
-    async fn flow(&mut self, link: FlowLink, writer: OwnedWriteHalf) -> io::Result<()> {
+    async fn flow(&mut self, link: FlowLink, writer: Writer) -> io::Result<()> {
         tokio::spawn(write_flow(self.shared.clone(), link.clone(), writer));
         let end = self.read_flow(&link);
         tokio::select! {
+            biased;
             _ = end => {}
             () = link.outbox.closed() => {}
         }
@@ -338,16 +384,18 @@ async fn traverse(shared: Arc<Shared>, link: FlowLink) {
 }
 
 /// Sends what the outbox holds, with the scripted faults.
-async fn write_flow(shared: Arc<Shared>, link: FlowLink, mut writer: OwnedWriteHalf) {
+async fn write_flow(shared: Arc<Shared>, link: FlowLink, mut writer: Writer) {
     let faults = shared.engine().faults.clone();
     let mut sent = 0u64;
     while let Some(piece) = link.outbox.take().await {
         tokio::select! {
+            biased;
             () = faults.stalled(link.shard) => {}
             () = link.outbox.closed() => break,
         }
         let (n, cut) = faults.allowance(link.shard, sent, piece.len());
         let written = tokio::select! {
+            biased;
             written = writer.write_all(&piece[..n]) => written,
             () = link.outbox.closed() => break,
         };

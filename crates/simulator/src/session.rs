@@ -3,11 +3,11 @@
 mod identity;
 mod replication;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::attach::FlowLink;
 use crate::commands::{self, Outcome, is};
@@ -58,7 +58,7 @@ pub(crate) struct Session {
     id: u64,
     /// Which life of the master it belongs to; see [`Engine::life`].
     pub(crate) life: u64,
-    peer: SocketAddr,
+    peer: String,
     user: User,
     db: u16,
     pub(crate) resp3: bool,
@@ -79,7 +79,7 @@ fn fail(text: &str) -> Step {
 }
 
 impl Session {
-    pub(crate) fn new(id: u64, peer: SocketAddr, engine: &Engine) -> Session {
+    pub(crate) fn new(id: u64, peer: String, engine: &Engine) -> Session {
         let user = if engine.settings.password.is_some() { User::Nobody } else { User::Default };
         Session {
             id,
@@ -134,7 +134,7 @@ impl Session {
             "INFO" => Step::Reply(Reply::bulk(info::info(engine, &args[1..]))),
             "ROLE" => Step::Reply(info::role(engine)),
             "TIME" => {
-                let ms = crate::engine::now_ms();
+                let ms = engine.settings.clock.now_ms();
                 let part = |n: u64| Reply::bulk(n.to_string());
                 Step::Reply(Reply::Array(vec![part(ms / 1000), part(ms % 1000 * 1000)]))
             }

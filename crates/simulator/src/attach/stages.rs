@@ -1,13 +1,12 @@
 //! The stages of an attachment: greeting, flows, full sync, stable sync.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{Attachment, Flow, FlowLink, Phase, State};
 use crate::Release;
-use crate::engine::{Engine, now_s};
+use crate::engine::Engine;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
@@ -23,7 +22,7 @@ fn invalid_state() -> Reply {
 
 impl Engine {
     /// `REPLCONF capa dragonfly`: a new attachment and the greeting.
-    pub(crate) fn greet(&mut self, peer: SocketAddr, port: u16) -> (u32, Reply) {
+    pub(crate) fn greet(&mut self, peer: String, port: u16) -> (u32, Reply) {
         self.last_sync_id += 1;
         let id = self.last_sync_id;
         self.attachments.insert(id, Attachment { state: State::Preparation, peer, port, client_id: None });
@@ -143,6 +142,7 @@ impl Engine {
             self.full_syncs += 1;
         }
         let shards = self.shards.len();
+        let now = self.settings.clock.now_s();
         for (i, shard) in self.shards.iter_mut().enumerate() {
             let missed: Vec<Bytes> = shard
                 .flows
@@ -153,7 +153,7 @@ impl Engine {
                 .unwrap_or_default();
             let Some(flow) = shard.flows.iter_mut().find(|f| f.attachment == id) else { continue };
             let memory = 4_000_000 + shard.dbs.iter().flatten().map(|d| d.keys as u64 * 64).sum::<u64>();
-            flow.outbox.push(&rdb::header(release.version(), i, shards, now_s(), memory));
+            flow.outbox.push(&rdb::header(release.version(), i, shards, now, memory));
             let mut snapshot = match flow.partial {
                 Some(_) => Snapshot::journal_only(release),
                 None => Snapshot::new(release),

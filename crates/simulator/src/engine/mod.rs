@@ -9,9 +9,12 @@ mod tx;
 pub(crate) mod value;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub(crate) use glob::matches as glob;
 pub(crate) use random::Random;
@@ -21,16 +24,6 @@ use crate::attach::Attachment;
 use crate::wire::journal as record;
 use crate::{Builder, Faults, Release};
 use shard::{Place, Shard};
-
-/// Unix time in milliseconds.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
-}
-
-/// Unix time in seconds.
-pub(crate) fn now_s() -> u64 {
-    now_ms() / 1000
-}
 
 /// A stop of client commands.
 #[derive(Debug, Clone, Copy)]
@@ -64,13 +57,16 @@ pub(crate) struct Engine {
     /// How often a client did what crashes a real master.
     pub(crate) crashes: u64,
     pub(crate) port: u16,
+    /// Told when a key will expire sooner than all others.
+    pub(crate) sooner: Arc<Notify>,
 }
 
 impl Engine {
     pub(crate) fn new(settings: Builder, faults: Faults, port: u16) -> Engine {
         let mut rng = Random::new(settings.seed);
-        let shards =
-            (0..settings.shards).map(|_| Shard::new(settings.backlog, settings.lsn_interval)).collect();
+        let sooner = Arc::new(Notify::new());
+        let shard = |_| Shard::new(settings.backlog, settings.lsn_interval, sooner.clone());
+        let shards = (0..settings.shards).map(shard).collect();
         Engine {
             replid: rng.hex40(),
             settings,
@@ -89,6 +85,7 @@ impl Engine {
             started: Instant::now(),
             crashes: 0,
             port,
+            sooner,
         }
     }
 
@@ -102,7 +99,8 @@ impl Engine {
         self.pause = None;
         self.started = Instant::now();
         for shard in &mut self.shards {
-            let mut fresh = Shard::new(self.settings.backlog, self.settings.lsn_interval);
+            let mut fresh =
+                Shard::new(self.settings.backlog, self.settings.lsn_interval, self.sooner.clone());
             if keep_data {
                 fresh.dbs = std::mem::take(&mut shard.dbs);
                 fresh.expiries = std::mem::take(&mut shard.expiries);
@@ -143,12 +141,20 @@ impl Engine {
         shard.append(out);
     }
 
+    /// How long until the next key is due; `None` when no key has an expiry.
+    pub(crate) fn until_next_expiry(&self) -> Option<Duration> {
+        let first = self.shards.iter().filter_map(|s| s.expiries.first()).map(|(at, ..)| *at).min()?;
+        let clock = &self.settings.clock;
+        let ms = if clock.is_steady() { first.saturating_sub(clock.now_ms()) } else { 0 };
+        Some(Duration::from_millis(ms))
+    }
+
     /// Active expiry: removes up to `most` due keys.
     pub(crate) fn expire_due(&mut self, most: usize) -> usize {
         if self.guard > 0 || self.paused().is_some() {
             return 0;
         }
-        let now = now_ms();
+        let now = self.settings.clock.now_ms();
         let mut gone = 0;
         for shard in 0..self.shards.len() {
             while gone < most {

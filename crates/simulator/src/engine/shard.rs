@@ -1,9 +1,11 @@
 //! One shard: its databases in buckets, its journal, the flows that listen to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use twox_hash::XxHash64;
 
 use super::journal::Journal;
@@ -64,16 +66,19 @@ pub(crate) struct Shard {
     pub(crate) flows: Vec<Flow>,
     pub(crate) expiries: BTreeSet<(u64, u16, Bytes)>,
     lsn_interval: Duration,
+    /// Told when a key will expire sooner than all others.
+    sooner: Arc<Notify>,
 }
 
 impl Shard {
-    pub(crate) fn new(backlog: usize, lsn_interval: Duration) -> Self {
+    pub(crate) fn new(backlog: usize, lsn_interval: Duration, sooner: Arc<Notify>) -> Self {
         Shard {
             dbs: (0..DBS).map(|_| None).collect(),
             journal: Journal::new(backlog),
             flows: Vec::new(),
             expiries: BTreeSet::new(),
             lsn_interval,
+            sooner,
         }
     }
 
@@ -92,6 +97,9 @@ impl Shard {
         d.keys += 1;
         if let Some(at) = entry.expire_at {
             d.expires += 1;
+            if self.expiries.first().is_none_or(|(first, ..)| at < *first) {
+                self.sooner.notify_one();
+            }
             self.expiries.insert((at, db, key.clone()));
         }
         d.buckets[bucket].entry(key).or_insert(entry)
@@ -118,6 +126,9 @@ impl Shard {
         }
         if let Some(at) = at {
             d.expires += 1;
+            if self.expiries.first().is_none_or(|(first, ..)| at < *first) {
+                self.sooner.notify_one();
+            }
             self.expiries.insert((at, db, key));
         }
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use super::Engine;
 use super::shard::{Entry, Place};
 use super::stream::Stream;
 use super::value::{Value, Zset};
-use super::{Engine, now_ms};
 use crate::Release;
 use crate::wire::journal as record;
 
@@ -96,7 +96,8 @@ macro_rules! typed {
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(engine: &'a mut Engine, db: u16, txid: u64) -> Self {
-        Tx { engine, db, now: now_ms(), txid, quiet: false }
+        let now = engine.settings.clock.now_ms();
+        Tx { engine, db, now, txid, quiet: false }
     }
 
     typed!(string, string_mut, string_or_new, String, Bytes);

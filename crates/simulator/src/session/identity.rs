@@ -1,8 +1,9 @@
 //! Who the client is: AUTH, HELLO, SELECT, CLIENT.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{OK, Session, Step, User, fail};
 use crate::commands::is;

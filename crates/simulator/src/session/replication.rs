@@ -20,7 +20,7 @@ impl Session {
                 w if is(w, "capa") => {
                     // Lower case and alone, or it is ignored (flows start only then; seen on the wire).
                     if value == "dragonfly" && args.len() == 2 && i == 0 {
-                        let (id, greeting) = engine.greet(self.peer, self.port);
+                        let (id, greeting) = engine.greet(self.peer.clone(), self.port);
                         if let Some(old) = self.attachment.replace(id) {
                             engine.cancel(old);
                         }

@@ -12,6 +12,8 @@
 //! | [`mod@slot`] | which slot of a cluster a name belongs to |
 //! | [`target`] | one command as it goes to the target |
 //! | [`treatment`] | what is to be done with a record or value |
+//! | [`touches`](touches()) | which keys a record touches, and how it is taken apart by them |
+//! | [`doubtful`](doubtful()) | which records do not say what the source did |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -23,14 +25,18 @@ pub mod target;
 pub mod translator;
 pub mod treatment;
 
+mod doubtful;
 mod rebuild;
 mod rewrite;
 mod snapshot;
+mod touches;
 
 pub use dialect::{Dialect, Flavour, Version};
 pub use mapping::{Collision, Mapping, MappingError, Placement, Rule};
+pub use doubtful::{DoubtfulWhy, doubtful};
 pub use slot::slot;
 pub use target::{Commands, Effect, TargetCommand};
+pub use touches::{Shape, Touches, keep_keys, touches};
 pub use translator::{Error, StringEntry, Translator};
 pub use treatment::{
     CrossKey, CrossOperation, Global, Ignored, Missing, MissingKind, Place, Reason, SourceKey, Treatment,

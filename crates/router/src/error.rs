@@ -43,6 +43,16 @@ pub enum Error {
         /// The server's own words.
         message: String,
     },
+    /// Connections of an earlier process, or of a lane that broke, that are still open.
+    #[error(
+        "target {addr}: {count} earlier connection(s) of this replication are still open; let the user CLIENT KILL, or end them"
+    )]
+    StillConnected {
+        /// The address that was asked.
+        addr: String,
+        /// How many.
+        count: usize,
+    },
     /// A command that must not fail was refused.
     #[error("target {addr} refused {command}: {message}")]
     Refused {
@@ -72,7 +82,7 @@ impl Error {
             Error::NotACluster { .. } | Error::IsACluster { .. } | Error::NoSuchDatabase { .. } => {
                 Class::Mismatch
             }
-            Error::SlotsMissing { .. } => Class::Retry,
+            Error::SlotsMissing { .. } | Error::StillConnected { .. } => Class::Retry,
             Error::Refused { .. } => Class::AskOperator,
             Error::Unexpected { .. } => Class::Bug,
         }

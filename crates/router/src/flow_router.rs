@@ -20,10 +20,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use command::TargetCommand;
+use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::failure::{Cause, Failure};
 use crate::held::{Held, Way};
 use crate::lane::{Lane, Meta, Parked};
 use crate::outcome::{Outcome, Transient, classify};
@@ -31,28 +33,17 @@ use crate::target::{NodeId, Target};
 use crate::tracker::{Origin, Tracker};
 use crate::wire::{self, Event, Run};
 
-/// A command that the target refused, or whose fate is unknown and that must not be sent twice.
-///
-/// Its record stays open until [`FlowRouter::settle_failures`]: the caller first writes down durably which keys it
-/// leaves behind.
-#[derive(Debug)]
-pub struct Failure {
-    /// The command with all its arguments, as sent.
-    pub args: Vec<Bytes>,
-    /// Target names of its keys.
-    pub keys: Vec<Bytes>,
-    /// The target's database.
-    pub db: u32,
-    /// The target's message, or what happened instead of a reply.
-    pub message: String,
-    origin: Origin,
-}
-
-impl Failure {
-    /// Where the command came from.
-    pub fn origin(&self) -> Origin {
-        self.origin
-    }
+/// How a router behaves.
+#[derive(Debug, Clone, Default)]
+pub struct RouterOptions {
+    /// The repair rules in force.
+    pub rules: Rules,
+    /// Name of every connection that writes (`CLIENT SETNAME`): what [`Target::retire`] finds it by after a crash.
+    /// Without one, that of [`Target::set_name`].
+    pub name: Option<String>,
+    /// Whether doubtful keys are repaired from the source. Without, commands that may be repeated are sent again when
+    /// their connection broke.
+    pub repair: bool,
 }
 
 /// What the router counted since it was made.
@@ -75,6 +66,7 @@ pub struct Counters {
 pub struct FlowRouter {
     target: Arc<Target>,
     flow: usize,
+    options: RouterOptions,
     /// This flow's view of the slot map.
     owners: Vec<NodeId>,
     lanes: Vec<Option<Lane>>,
@@ -98,11 +90,17 @@ pub struct FlowRouter {
 impl FlowRouter {
     /// A router for flow number `flow` that keeps at most `window` bytes of unanswered commands.
     pub fn new(target: Arc<Target>, flow: usize, window: usize) -> Self {
+        Self::with(target, flow, window, RouterOptions::default())
+    }
+
+    /// A router that behaves as `options` say.
+    pub fn with(target: Arc<Target>, flow: usize, window: usize, options: RouterOptions) -> Self {
         let (events_in, events) = unbounded_channel();
         FlowRouter {
             owners: target.owners(),
             target,
             flow,
+            options,
             lanes: Vec::new(),
             held: HashMap::new(),
             attempts: HashMap::new(),
@@ -142,6 +140,38 @@ impl FlowRouter {
     /// Why commands wait for the target at the moment: `OOM`, `LOADING`, `disconnected`, ….
     pub fn waiting(&self) -> Option<&'static str> {
         self.waiting.map(|(why, _)| why.name())
+    }
+
+    /// Whether doubtful keys are repaired from now on.
+    pub fn set_repair(&mut self, repair: bool) {
+        self.options.repair = repair;
+    }
+
+    /// Whether every TTL that the target's keys may have was given by this router: the target was empty when this
+    /// process began. Until that is said, any key may have one (rule 32).
+    pub fn set_ttl_history(&mut self, _known: bool) {}
+
+    /// Opens the placing of a repaired value. Its commands follow as [`FlowRouter::send`] with [`Origin::Repair`], and
+    /// then [`FlowRouter::repair_close`]. A token is used once.
+    pub fn repair_open(&mut self, token: u64) {
+        self.tracker.open_repair(token);
+    }
+
+    /// All commands of a repaired value are handed out.
+    pub fn repair_close(&mut self, token: u64) {
+        self.tracker.settle(Origin::Repair(token));
+    }
+
+    /// The tokens all of whose commands were settled since the last call. One with a [`Failure`] is never among them.
+    pub fn take_settled_repairs(&mut self) -> Vec<u64> {
+        self.tracker.take_settled_repairs()
+    }
+
+    /// The keys that become doubtful with keys `names` of database `db` (rule 11): the other keys of every moving
+    /// command behind number `after` (of all: `None`) that touches one of them and has not been answered, and so on,
+    /// in the order in which the commands are executed.
+    pub fn contaminated(&self, _db: u32, _names: &[Bytes], _after: Option<u64>) -> Vec<(u32, Bytes)> {
+        Vec::new()
     }
 
     /// Whether there is room for another command.
@@ -331,9 +361,17 @@ impl FlowRouter {
         if overtaken.broken.is_empty() {
             self.tracker.settle(origin);
         } else {
-            self.fail(parked, "executed before an earlier command of the same key that was refused".into());
+            self.fail(
+                parked,
+                Cause::Overtaken,
+                "executed before an earlier command of the same key that was refused".into(),
+            );
             for earlier in overtaken.broken {
-                self.fail(earlier, "refused, and overtaken by a later command of the same key".into());
+                self.fail(
+                    earlier,
+                    Cause::Overtaken,
+                    "refused, and overtaken by a later command of the same key".into(),
+                );
             }
         }
         self.release_if_quiet(slot);
@@ -378,7 +416,7 @@ impl FlowRouter {
 
     fn failed(&mut self, parked: Parked, message: String) {
         let slot = parked.meta.slot;
-        self.fail(parked, message);
+        self.fail(parked, Cause::Refused, message);
         if let Some(held) = self.held.get_mut(&slot) {
             held.in_flight = held.in_flight.saturating_sub(1);
             if held.probing {
@@ -391,11 +429,12 @@ impl FlowRouter {
         }
     }
 
-    fn fail(&mut self, parked: Parked, message: String) {
+    fn fail(&mut self, parked: Parked, cause: Cause, message: String) {
         self.counters.failures += 1;
-        let args = parked.args();
-        let keys = parked.keys();
-        self.failures.push(Failure { args, keys, db: parked.meta.db, message, origin: parked.meta.origin });
+        let (db, seq, origin) = (parked.meta.db, parked.meta.seq, parked.meta.origin);
+        self.tracker.fail(origin);
+        let (args, keys, contaminated) = (parked.args(), parked.keys(), Vec::new());
+        self.failures.push(Failure { args, keys, db, contaminated, cause, seq, message, origin });
     }
 }
 

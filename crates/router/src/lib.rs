@@ -13,6 +13,8 @@
 //! | `lane`, `wire` | one connection: what is out, and the socket |
 //! | `held` | slots whose commands wait |
 //! | [`tracker`] | the applied LSN |
+//! | [`failure`] | a command that leaves doubtful keys behind |
+//! | [`retire`] | ending the connections of a predecessor |
 //! | [`outcome`] | what a reply means |
 //! | [`side`] | commands outside the stream, one at a time, redirects followed |
 //! | [`sweep`] | removing names by scanning: FLUSHDB of a mapped database, keys the source lacks |
@@ -22,10 +24,12 @@
 
 pub mod cross;
 pub mod error;
+pub mod failure;
 pub mod flow_router;
 mod held;
 mod lane;
 pub mod outcome;
+pub mod retire;
 pub mod side;
 pub mod sweep;
 pub mod target;
@@ -34,6 +38,8 @@ pub mod tracker;
 mod wire;
 
 pub use error::Error;
-pub use flow_router::{Counters, Failure, FlowRouter};
+pub use failure::{Cause, Failure};
+pub use flow_router::{Counters, FlowRouter, RouterOptions};
+pub use retire::Retired;
 pub use target::{Expected, Identity, NodeId, Target, TargetOptions};
 pub use tracker::{Origin, Tracker};

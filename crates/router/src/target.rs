@@ -81,6 +81,10 @@ pub struct Target {
     identity: Mutex<Identity>,
     refreshing: AtomicBool,
     databases: Mutex<BTreeSet<u32>>,
+    /// What connections that write are called.
+    name: Mutex<Option<String>>,
+    /// A node did not take the name.
+    name_refused: AtomicBool,
 }
 
 impl Target {
@@ -125,6 +129,8 @@ impl Target {
             identity: Mutex::new(Identity::Standalone { address: options.seeds[0].addr.clone(), run_id }),
             refreshing: AtomicBool::new(false),
             databases: Mutex::new(BTreeSet::from([0])),
+            name: Mutex::new(None),
+            name_refused: AtomicBool::new(false),
         };
         if cluster {
             target.adopt(&slots(&mut connection).await?);
@@ -152,10 +158,49 @@ impl Target {
         lock(&self.identity).clone()
     }
 
-    /// A connection to `node`, logged in, on database 0.
+    /// What every connection that writes is called from now on (`CLIENT SETNAME`); without blanks. The process that
+    /// comes after a crash ends them by it: [`Target::retire`].
+    pub fn set_name(&self, name: impl Into<String>) {
+        *lock(&self.name) = Some(name.into());
+    }
+
+    /// Whether a node did not let its connections be named: [`Target::retire`] will not find them there.
+    pub fn name_refused(&self) -> bool {
+        self.name_refused.load(Ordering::Relaxed)
+    }
+
+    /// A connection to `node`, logged in, on database 0, called as [`Target::set_name`] says.
     pub async fn open(&self, node: NodeId) -> Result<Connection, Error> {
+        let name = lock(&self.name).clone();
+        self.open_as(node, name.as_deref()).await
+    }
+
+    /// [`Target::open`] under a name of its own. The name is answered before anything else is written (rule 8).
+    pub(crate) async fn open_as(&self, node: NodeId, name: Option<&str>) -> Result<Connection, Error> {
+        let mut connection = self.open_addr(&self.address(node)).await?;
+        let own = lock(&self.name).clone();
+        let Some(name) = name.or(own.as_deref()) else { return Ok(connection) };
+        if let Reply::Error(line) = connection.call(&["CLIENT", "SETNAME", name]).await? {
+            match resp::Error::from_error_line(connection.addr(), &line) {
+                None | Some(resp::Error::NoPermission { .. }) => {
+                    if !self.name_refused.swap(true, Ordering::Relaxed) {
+                        let (addr, message) = (connection.addr(), resp::printable(&line));
+                        warn!(
+                            addr,
+                            message, "CLIENT SETNAME refused: a crash leaves connections that nobody finds"
+                        );
+                    }
+                }
+                Some(error) => return Err(error.into()),
+            }
+        }
+        Ok(connection)
+    }
+
+    /// A connection without a name.
+    pub(crate) async fn open_addr(&self, addr: &str) -> Result<Connection, Error> {
         let mut options = self.seeds[0].clone();
-        options.addr = self.address(node);
+        options.addr = addr.to_owned();
         Ok(Connection::open(&options).await?)
     }
 

@@ -3,7 +3,7 @@
 //! Lanes acknowledge in any order. Only the oldest record with an open piece counts, over all pieces of a split
 //! record (repair rule 2).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Where a command comes from; the tracker's answer to "what may be called applied now".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Origin {
     Snapshot,
     /// A piece of the journal record with this LSN.
     Record(u64),
+    /// Part of a repaired value, under the token of its repair: counted, without an LSN.
+    Repair(u64),
     /// Sent for the lane's own sake (SELECT, ASKING): its acknowledgement means nothing.
     Lane,
 }
@@ -25,12 +27,24 @@ pub struct Tracker {
     open: VecDeque<u32>,
     /// Open commands of the snapshot.
     snapshot: u64,
+    /// Repaired values on their way, by token.
+    repairs: BTreeMap<u64, Placing>,
+    settled_repairs: Vec<u64>,
+}
+
+/// A repaired value on its way.
+#[derive(Debug)]
+struct Placing {
+    /// Open commands, and one until all are handed out.
+    open: u32,
+    /// One of them failed.
+    failed: bool,
 }
 
 impl Tracker {
     /// A tracker whose flow expects `next` as its next LSN.
     pub fn starting_at(next: u64) -> Self {
-        Tracker { applied: next, open: VecDeque::new(), snapshot: 0 }
+        Tracker { applied: next, ..Tracker::default() }
     }
 
     /// Sets the LSN of the next record.
@@ -65,6 +79,25 @@ impl Tracker {
         self.settle(Origin::Record(lsn));
     }
 
+    /// Opens a repaired value. It is settled when its pieces are, and [`Tracker::settle`] was called once more.
+    pub fn open_repair(&mut self, token: u64) {
+        self.repairs.insert(token, Placing { open: 1, failed: false });
+    }
+
+    /// A piece failed: a repaired value is not to be called settled any more. The piece itself stays open.
+    pub fn fail(&mut self, origin: Origin) {
+        if let Origin::Repair(token) = origin
+            && let Some(placing) = self.repairs.get_mut(&token)
+        {
+            placing.failed = true;
+        }
+    }
+
+    /// The repaired values that were settled since the last call.
+    pub fn take_settled_repairs(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.settled_repairs)
+    }
+
     /// One more piece is on its way.
     pub fn add(&mut self, origin: Origin) {
         match origin {
@@ -72,6 +105,9 @@ impl Tracker {
             Origin::Record(lsn) => {
                 let index = self.index(lsn);
                 self.open[index] += 1;
+            }
+            Origin::Repair(token) => {
+                self.repairs.entry(token).or_insert(Placing { open: 0, failed: false }).open += 1;
             }
             Origin::Lane => {}
         }
@@ -89,13 +125,24 @@ impl Tracker {
                     self.applied += 1;
                 }
             }
+            Origin::Repair(token) => {
+                let Some(placing) = self.repairs.get_mut(&token) else { return };
+                placing.open -= 1;
+                if placing.open == 0 {
+                    let failed = placing.failed;
+                    self.repairs.remove(&token);
+                    if !failed {
+                        self.settled_repairs.push(token);
+                    }
+                }
+            }
             Origin::Lane => {}
         }
     }
 
     /// Whether nothing is open.
     pub fn is_settled(&self) -> bool {
-        self.snapshot == 0 && self.open.is_empty()
+        self.snapshot == 0 && self.open.is_empty() && self.repairs.is_empty()
     }
 
     /// Whether no command without an LSN ([`Origin::Snapshot`]) is open.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::FlowRouter;
+use crate::failure::Cause;
 use crate::held::{Held, Way, sort_unanswered};
 use crate::lane::{Lane, Parked};
 use crate::outcome::Transient;
@@ -173,7 +174,7 @@ impl FlowRouter {
         }
         for parked in never {
             let message = format!("not known whether it was executed: {reason}");
-            self.fail(parked, message);
+            self.fail(parked, Cause::Unanswered, message);
         }
         self.held.retain(|_, held| held.in_flight > 0 || !held.is_empty());
         self.target.refresh_soon();

@@ -4,7 +4,7 @@
 //! its place in the configuration and its line in the file.
 //!
 //! * [`Config::load`], [`Config::parse`], [`Config::from_urls`]: the three ways in
-//! * [`Source`], [`Target`], [`Mapping`], [`Checkpoint`], [`Spool`], [`Dashboard`], [`Logging`]: the sections
+//! * [`Source`], [`Target`], [`Mapping`], [`Checkpoint`], [`Spool`], [`Repair`], [`Dashboard`], [`Logging`]: the sections
 //! * [`mapping`]: which database of the source goes where
 //! * [`Problems`], [`Warning`]: what to tell the operator
 //!
@@ -27,6 +27,6 @@ pub use address::{Address, NotAnAddress};
 pub use mapping::{Databases, Destination, Mapping};
 pub use problem::{Problem, Problems, Warning};
 pub use settings::{
-    Checkpoint, Config, Dashboard, ExistingData, Level, LogFormat, Logging, Source, Spool, Target,
-    TargetType, Tls,
+    Checkpoint, Config, Dashboard, ExistingData, Level, LogFormat, Logging, Repair, Source, Spool, Target,
+    TargetType, Tls, WhenFull,
 };

@@ -89,6 +89,7 @@ fn sections(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Co
         target,
         checkpoint: read::checkpoint(reader),
         spool: read::spool(reader),
+        repair: read::repair(reader),
         dashboard: read::dashboard(reader),
         logging: read::logging(reader),
         warnings: Vec::new(),
@@ -120,17 +121,13 @@ fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Targ
     ];
     let kind = reader.word("target.type", "target type", &kinds).unwrap_or(TargetType::Auto);
     let existing = [
-        ("refuse", Some(ExistingData::Refuse)),
-        ("merge", Some(ExistingData::Merge)),
-        ("flush", Some(ExistingData::Flush)),
-        ("reconcile", None),
+        ("refuse", ExistingData::Refuse),
+        ("merge", ExistingData::Merge),
+        ("reconcile", ExistingData::Reconcile),
+        ("flush", ExistingData::Flush),
     ];
     let on_existing_data = reader.word("target.on_existing_data", "choice", &existing);
-    if on_existing_data == Some(None)
-        && let Some(found) = reader.get("target.on_existing_data")
-    {
-        reader.not_available(&found.place, "use refuse, merge or flush");
-    }
+    let loss_window = read::loss_window(reader);
     let common = read::endpoint(reader, Side::Target, env);
     if kind == TargetType::Standalone
         && common.addrs.len() > 1
@@ -145,7 +142,8 @@ fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Targ
         username: common.username,
         password: common.password,
         tls: common.tls,
-        on_existing_data: on_existing_data.flatten().unwrap_or(ExistingData::Refuse),
+        on_existing_data: on_existing_data.unwrap_or(ExistingData::Refuse),
+        loss_window,
     }
 }
 

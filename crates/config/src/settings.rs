@@ -22,6 +22,8 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// What may be held back while the target is slow.
     pub spool: Spool,
+    /// How far a repair goes.
+    pub repair: Repair,
     /// The HTTP status page.
     pub dashboard: Dashboard,
     /// What is logged.
@@ -60,6 +62,14 @@ pub struct Target {
     pub tls: Option<Tls>,
     /// What a first full sync does with data it finds.
     pub on_existing_data: ExistingData,
+    /// What the target acknowledged longer ago than this is taken for safe from a failover of a node whose replica's
+    /// offset cannot be known.
+    pub loss_window: Duration,
+}
+
+impl Target {
+    /// Where `target.loss_window` is not given.
+    pub const LOSS_WINDOW: Duration = Duration::from_secs(10);
 }
 
 /// What kind of target is expected.
@@ -82,6 +92,8 @@ pub enum ExistingData {
     Flush,
     /// Write over it and leave the rest.
     Merge,
+    /// Write over it, then remove what the source lacks.
+    Reconcile,
 }
 
 /// How a TLS connection is verified. Files existed when the configuration was loaded.
@@ -115,14 +127,35 @@ impl Default for Checkpoint {
 /// The `spool` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spool {
-    /// Bytes over all flows.
+    /// Bytes in memory, over all flows.
     pub memory: u64,
+    /// Bytes on disk, over all flows; 0: none.
+    pub disk: u64,
+    /// What happens when both are used up.
+    pub when_full: WhenFull,
 }
 
 impl Default for Spool {
     fn default() -> Spool {
-        Spool { memory: 256 << 20 }
+        Spool { memory: 256 << 20, disk: 8 << 30, when_full: WhenFull::Stall }
     }
+}
+
+/// What happens when the spool is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The source's sockets are not read any more; the source stalls its writers.
+    Stall,
+    /// The link is dropped; what the source cannot send again later is reconciled.
+    Drop,
+}
+
+/// The `repair` section.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Last resort for a key that is never quiet between two reads: `CLIENT PAUSE <this> WRITE` at the source. `None`:
+    /// never.
+    pub pause_writes: Option<Duration>,
 }
 
 /// The `dashboard` section.

@@ -120,21 +120,19 @@ fn unknown_and_repeated_keys() {
 #[test]
 fn what_is_not_built_yet_is_refused() {
     for (more, path) in [
-        ("spool:\n  disk: 8GiB\n", "spool.disk"),
         ("conflict:\n  policy: skip\n", "conflict.policy"),
         ("conflict: {policy: panic}\n", "conflict.policy"),
         ("advanced:\n  qps: 5\n", "advanced.qps"),
         ("logging:\n  file: x.log\n", "logging.file"),
         ("log:\n  dir: logs\n", "log.dir"),
         ("taskName: t\n", "taskName"),
-        ("  on_existing_data: reconcile\n", "target.on_existing_data"),
     ] {
         let message = with(more);
         assert!(message.contains(&format!(" {path}: not available in this version")), "{message}");
         assert_eq!(message.lines().count(), 1, "{message}");
     }
     // What asks for nothing is not refused.
-    let off = format!("{GOOD}spool: {{disk: 0}}\nlimits: {{qps: 0}}\nlogging: {{file: \"\"}}\ntaskName:\n");
+    let off = format!("{GOOD}limits: {{qps: 0}}\nlogging: {{file: \"\"}}\ntaskName:\n");
     assert!(Config::parse("f", &off, &|_| None).is_ok());
 }
 
@@ -145,6 +143,13 @@ fn sizes_durations_ports_and_addresses() {
         ("spool: {memory: -1}\n", "not a size"),
         ("spool: {memory: 1023KiB}\n", "less than 1MiB"),
         ("spool: {memory: 99999999999TiB}\n", "too large"),
+        ("spool: {disk: 8G}\n", "not a size: \"8G\""),
+        ("spool: {disk: 15MiB}\n", "less than 16MiB"),
+        ("spool: {when_full: stop}\n", "unknown choice \"stop\""),
+        ("repair: {pause_writes: 50ms}\n", "not a number of milliseconds"),
+        ("repair: {pause_writes: 1001}\n", "longer than 1000 ms"),
+        ("  loss_window: 0\n", "must be longer than 0"),
+        ("  loss_window: 601\n", "longer than 10m"),
         ("checkpoint: {interval: 0}\n", "must be longer than 0"),
         ("checkpoint: {interval: 61m}\n", "longer than 1h"),
         ("checkpoint: {interval: soon}\n", "not a duration: \"soon\""),

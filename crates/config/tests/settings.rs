@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use config::{Config, Databases, Destination, ExistingData, Level, LogFormat, TargetType};
+use config::{Config, Databases, Destination, ExistingData, Level, LogFormat, TargetType, WhenFull};
 use secrecy::ExposeSecret;
 
 fn parse(text: &str) -> Config {
@@ -27,7 +27,10 @@ fn two_addresses_are_enough() {
     assert_eq!(config.target.on_existing_data, ExistingData::Refuse);
     assert_eq!(config.checkpoint.dir.to_str(), Some("./checkpoint"));
     assert_eq!(config.checkpoint.interval, Duration::from_secs(5));
-    assert_eq!(config.spool.memory, 256 << 20);
+    assert_eq!((config.spool.memory, config.spool.disk), (256 << 20, 8 << 30));
+    assert_eq!(config.spool.when_full, WhenFull::Stall);
+    assert_eq!(config.repair.pause_writes, None);
+    assert_eq!(config.target.loss_window, Duration::from_secs(10));
     assert_eq!(config.dashboard.addr.unwrap().to_string(), "127.0.0.1:8080");
     assert_eq!((config.logging.level, config.logging.format), (Level::Info, LogFormat::Text));
     assert!(config.source.tls.is_none() && config.source.password.is_none() && config.warnings.is_empty());
@@ -68,7 +71,15 @@ fn values_in_every_form() {
         assert_eq!(config.dashboard.addr.map(|a| a.to_string()).as_deref(), addr, "{text}");
     }
     assert_eq!(with("logging: {level: WARN, format: json}\n").logging.level, Level::Warn);
-    assert_eq!(with("  on_existing_data: flush\n").target.on_existing_data, ExistingData::Flush);
+    for (word, choice) in [("flush", ExistingData::Flush), ("reconcile", ExistingData::Reconcile)] {
+        let config = with(&format!("  on_existing_data: {word}\n"));
+        assert_eq!(config.target.on_existing_data, choice);
+    }
+    assert_eq!(with("  loss_window: 1500ms\n").target.loss_window, Duration::from_millis(1500));
+    let config = with("spool: {disk: 0, when_full: drop}\nrepair: {pause_writes: 20}\n");
+    assert_eq!((config.spool.disk, config.spool.when_full), (0, WhenFull::Drop));
+    assert_eq!(config.repair.pause_writes, Some(Duration::from_millis(20)));
+    assert_eq!(with("repair: {pause_writes: 0}\n").repair.pause_writes, None);
 }
 
 #[test]

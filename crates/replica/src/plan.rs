@@ -245,6 +245,7 @@ fn existing(settings: &Settings, state: Option<&State>, sync: &Sync, keys: u64) 
         (Sync::Partial { .. }, _) => Existing::Kept { keys },
         (Sync::Full(_), _) if known => Existing::Ours { keys, reconcile: choice != ExistingData::Merge },
         (Sync::Full(_), ExistingData::Refuse) => Existing::Refused { keys },
+        (Sync::Full(_), ExistingData::Reconcile) => Existing::Ours { keys, reconcile: true },
         (Sync::Full(_), ExistingData::Merge) => Existing::Merged { keys },
         (Sync::Full(_), ExistingData::Flush) => Existing::Flushed { keys },
     }

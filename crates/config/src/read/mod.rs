@@ -6,4 +6,4 @@ mod rest;
 
 pub(crate) use databases::databases;
 pub(crate) use endpoint::{Side, endpoint};
-pub(crate) use rest::{checkpoint, dashboard, logging, not_built_yet, spool};
+pub(crate) use rest::{checkpoint, dashboard, logging, loss_window, not_built_yet, repair, spool};

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use crate::reader::Reader;
 use crate::values;
-use crate::{Checkpoint, Dashboard, Level, LogFormat, Logging, Spool};
+use crate::{Checkpoint, Dashboard, Level, LogFormat, Logging, Repair, Spool, Target, WhenFull};
 
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 const SMALLEST_SPOOL: u64 = 1 << 20;
+const SMALLEST_DISK: u64 = 16 << 20;
+/// In milliseconds. Nobody writes at the source meanwhile.
+const LONGEST_PAUSE: u64 = 1000;
+/// Keys are remembered for as long.
+const LONGEST_LOSS: Duration = Duration::from_secs(600);
 
 pub(crate) fn checkpoint(reader: &mut Reader<'_>) -> Checkpoint {
     let mut checkpoint = Checkpoint::default();
@@ -53,7 +58,40 @@ pub(crate) fn spool(reader: &mut Reader<'_>) -> Spool {
             small if small < SMALLEST_SPOOL => Err("less than 1MiB".into()),
             size => Ok(size),
         });
-    memory.map_or_else(Spool::default, |memory| Spool { memory })
+    let disk =
+        reader.parsed("spool.disk", "write bytes or 8GiB, or 0 for none", |text| match values::size(text)? {
+            small if small > 0 && small < SMALLEST_DISK => Err("less than 16MiB".into()),
+            size => Ok(size),
+        });
+    let choices = [("stall", WhenFull::Stall), ("drop", WhenFull::Drop)];
+    let default = Spool::default();
+    Spool {
+        memory: memory.unwrap_or(default.memory),
+        disk: disk.unwrap_or(default.disk),
+        when_full: reader.word("spool.when_full", "choice", &choices).unwrap_or(default.when_full),
+    }
+}
+
+pub(crate) fn repair(reader: &mut Reader<'_>) -> Repair {
+    let pause =
+        reader.parsed("repair.pause_writes", "write milliseconds, at most 1000; 0 for never", |text| {
+            match text.parse::<u64>() {
+                Ok(millis) if millis <= LONGEST_PAUSE => Ok(millis),
+                Ok(_) => Err("longer than 1000 ms".into()),
+                Err(_) => Err("not a number of milliseconds".into()),
+            }
+        });
+    Repair { pause_writes: pause.filter(|millis| *millis > 0).map(Duration::from_millis) }
+}
+
+pub(crate) fn loss_window(reader: &mut Reader<'_>) -> Duration {
+    let hint = "write seconds or 500ms, 10s, 1m; at most 10m";
+    let window = reader.parsed("target.loss_window", hint, |text| match values::duration(text)? {
+        Duration::ZERO => Err("must be longer than 0".into()),
+        window if window > LONGEST_LOSS => Err("longer than 10m".into()),
+        window => Ok(window),
+    });
+    window.unwrap_or(Target::LOSS_WINDOW)
 }
 
 pub(crate) fn dashboard(reader: &mut Reader<'_>) -> Dashboard {
@@ -83,15 +121,6 @@ pub(crate) fn not_built_yet(reader: &mut Reader<'_>) {
     for key in ["logging.file", "task_name"] {
         if let Some(found) = reader.scalar(key).filter(|s| !s.text.is_empty()) {
             reader.not_available(&found.place, REMOVE);
-        }
-    }
-    if let Some(disk) = reader.scalar("spool.disk") {
-        match values::size(&disk.text) {
-            Ok(0) => {}
-            Ok(_) => {
-                reader.not_available(&disk.place, "remove it; what is held back stays within spool.memory")
-            }
-            Err(wrong) => reader.problem(&disk.place, wrong, Some("write bytes or 8GiB")),
         }
     }
     if let Some(qps) = reader.scalar("limits.qps") {

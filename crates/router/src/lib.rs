@@ -18,11 +18,13 @@
 //! | [`outcome`] | what a reply means |
 //! | [`side`] | commands outside the stream, one at a time, redirects followed |
 //! | [`sweep`] | removing names by scanning: FLUSHDB of a mapped database, keys the source lacks |
+//! | [`durability`] | which acknowledged writes a failover or restart of a node would take back |
 //! | [`cross`] | one key's value moved to a name on another node |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cross;
+pub mod durability;
 pub mod error;
 pub mod failure;
 pub mod flow_router;

@@ -1,80 +1,47 @@
 //! What the program says about itself: counters that every part writes, and one report that the status page, the
 //! metrics and the progress line are made from.
 
+mod crash;
+mod flow;
+mod heartbeat;
+mod lag;
+mod report;
+mod stall;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
-use std::time::Instant;
+use std::time::Duration;
 
 use checkpoint::NotInSync;
 use command::{Missing, MissingKind};
-use router::Counters;
-use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tracing::{info, warn};
+
+pub use crash::{CrashReport, Restart};
+pub use flow::{FlowStatus, NodeStatus, Repairing, RepairingKey};
+pub use heartbeat::{Heart, Stuck};
+pub use report::{
+    FlowReport, LackingReport, NodeReport, NotInSyncReport, RepairReport, RepairingReport, Report,
+    SpoolReport,
+};
 
 use crate::ledger::now_ms;
 use crate::phase::Phase;
+use crash::Stored;
+use heartbeat::Hearts;
+use stall::Stall;
 
 /// Keys kept per kind that the target lacks.
 const LISTED_KEYS: usize = 100;
 /// Keys not in sync shown in a report.
 pub const SHOWN_NOT_IN_SYNC: usize = 100;
-
-/// Counters of one flow. All only grow, unless they say where something stands.
-#[derive(Debug, Default)]
-pub struct FlowStatus {
-    /// Bytes read from the flow's socket.
-    pub bytes: AtomicU64,
-    /// Snapshot keys applied or passed over.
-    pub keys: AtomicU64,
-    /// Journal records decoded, those in the snapshot included.
-    pub records: AtomicU64,
-    /// The next LSN the decoder expects.
-    pub received: AtomicU64,
-    /// Everything below is acknowledged by the target.
-    pub applied: AtomicU64,
-    /// Applied LSN of the newest durable checkpoint.
-    pub checkpointed: AtomicU64,
-    /// The source's next LSN when it was last asked.
-    pub source: AtomicU64,
-    /// Bytes that wait in the spool.
-    pub spooled: AtomicU64,
-    /// Whether FULLSYNC_END was read.
-    pub cut: AtomicBool,
-    counters: Mutex<Counters>,
-    waiting: Mutex<Option<&'static str>>,
-    /// Counts of the attachments before this one.
-    before: Mutex<Counters>,
-}
-
-impl FlowStatus {
-    /// Replaces the router's counters, and why it waits for the target.
-    pub fn set_router(&self, counters: Counters, waiting: Option<&'static str>) {
-        *lock(&self.counters) = counters;
-        *lock(&self.waiting) = waiting;
-    }
-
-    fn roll(&self) {
-        let mut before = lock(&self.before);
-        let mut now = lock(&self.counters);
-        *before = sum(*before, *now);
-        *now = Counters::default();
-    }
-
-    fn total(&self) -> Counters {
-        sum(*lock(&self.before), *lock(&self.counters))
-    }
-}
-
-fn sum(a: Counters, b: Counters) -> Counters {
-    Counters {
-        executed: a.executed + b.executed,
-        redirects: a.redirects + b.redirects,
-        retries: a.retries + b.retries,
-        disconnects: a.disconnects + b.disconnects,
-        failures: a.failures + b.failures,
-    }
-}
+/// Keys under repair shown in a report.
+pub const SHOWN_KEYS: usize = 100;
+/// Reasons told apart where nobody counted them.
+const REASONS: usize = 20;
 
 #[derive(Debug, Default)]
 struct Lacking {
@@ -95,6 +62,8 @@ struct Place {
     last_full_sync_reason: String,
     removed: u64,
     reconciling: bool,
+    stored: Stored,
+    repair_off: Option<String>,
 }
 
 /// What the program says about itself; shared by all its parts.
@@ -110,6 +79,18 @@ pub struct Status {
     lacking: Mutex<BTreeMap<MissingKind, Lacking>>,
     ignored: Mutex<BTreeMap<&'static str, u64>>,
     not_in_sync: Mutex<(u64, Vec<NotInSync>)>,
+    not_in_sync_by_cause: Mutex<BTreeMap<String, u64>>,
+    /// Fences read for repairs.
+    pub fences: AtomicU64,
+    /// Fences that had to be read again, because a record touched a key in between (rule 14).
+    pub fences_again: AtomicU64,
+    repaired: Mutex<BTreeMap<&'static str, u64>>,
+    nodes: Mutex<Vec<NodeStatus>>,
+    /// Records per flow that the source keeps; [`u64::MAX`] if that is not known.
+    backlog: AtomicU64,
+    owns_checkpoint: AtomicBool,
+    hearts: Hearts,
+    stall: Mutex<Stall>,
 }
 
 impl Status {
@@ -127,6 +108,8 @@ impl Status {
             last_full_sync_reason: String::new(),
             removed: 0,
             reconciling: false,
+            stored: Stored::Unknown,
+            repair_off: None,
         };
         Arc::new(Status {
             started: Instant::now(),
@@ -138,7 +121,92 @@ impl Status {
             lacking: Mutex::default(),
             ignored: Mutex::default(),
             not_in_sync: Mutex::default(),
+            not_in_sync_by_cause: Mutex::default(),
+            fences: AtomicU64::new(0),
+            fences_again: AtomicU64::new(0),
+            repaired: Mutex::default(),
+            nodes: Mutex::default(),
+            backlog: AtomicU64::new(u64::MAX),
+            owns_checkpoint: AtomicBool::new(false),
+            hearts: Hearts::new(),
+            stall: Mutex::default(),
         })
+    }
+
+    /// Registers a task that the replication cannot do without: it has to beat within `deadline` as long as it lives.
+    pub fn heart(&self, task: impl Into<String>, deadline: Duration) -> Heart {
+        self.hearts.heart(task.into(), deadline)
+    }
+
+    /// Tasks that are stuck: one did not beat in time, or everything stands still although nothing is waited for. Waiting
+    /// for the source or for the target is neither.
+    pub fn stuck(&self) -> Vec<Stuck> {
+        let mut stuck = self.hearts.stuck();
+        stuck.extend(lock(&self.stall).stuck(Instant::now()));
+        stuck
+    }
+
+    /// Looks at the clock and at the flows: to be called a few times a second, for the lag in seconds, the rates, and
+    /// to notice that everything stands still.
+    pub fn sample(&self) {
+        let now = Instant::now();
+        let stable = self.phase().0 == Phase::Stable;
+        let flows = self.flows();
+        if stable {
+            flows.iter().for_each(|flow| flow.sample(now));
+        }
+        lock(&self.stall).look(now, stable, &flows, &self.nodes());
+    }
+
+    /// The checkpoint is open and nobody else's; `resumable`: it holds a position to resume from.
+    pub fn opened(&self, resumable: bool) {
+        self.set_resumable(resumable);
+        self.owns_checkpoint.store(true, Relaxed);
+    }
+
+    /// Whether the durable checkpoint holds a position to resume from.
+    pub fn set_resumable(&self, resumable: bool) {
+        lock(&self.place).stored = if resumable { Stored::Position } else { Stored::Nothing };
+    }
+
+    /// Whether this process is the one that the checkpoint belongs to.
+    pub fn owns_checkpoint(&self) -> bool {
+        let working = !matches!(self.phase().0, Phase::Starting | Phase::Stopped);
+        working || self.owns_checkpoint.load(Relaxed)
+    }
+
+    /// How many records of a flow the source keeps for replicas that come back (`shard_repl_backlog_len`); nothing where it
+    /// does not tell, as releases do that keep them by time and bytes.
+    pub fn set_backlog(&self, records: Option<u64>) {
+        self.backlog.store(records.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Doubtful keys cannot be repaired, and why; nothing: they can.
+    pub fn set_repair_off(&self, because: Option<String>) {
+        lock(&self.place).repair_off = because;
+    }
+
+    /// Repairs whose value is settled.
+    pub fn repaired(&self, cause: &'static str, keys: u64) {
+        *lock(&self.repaired).entry(cause).or_insert(0) += keys;
+    }
+
+    /// Replaces what is known of the target's nodes beside what the flows say of them.
+    pub fn set_nodes(&self, nodes: Vec<NodeStatus>) {
+        *lock(&self.nodes) = nodes;
+    }
+
+    /// What all say of the nodes, added up.
+    fn nodes(&self) -> Vec<NodeStatus> {
+        let mut nodes: BTreeMap<String, NodeStatus> = BTreeMap::new();
+        let of_flows = self.flows().into_iter().flat_map(|flow| flow.nodes());
+        for node in lock(&self.nodes).clone().into_iter().chain(of_flows) {
+            let entry = nodes.entry(node.address.clone()).or_default();
+            entry.address = node.address;
+            entry.unsettled += node.unsettled;
+            entry.waiting = entry.waiting.take().or(node.waiting);
+        }
+        nodes.into_values().collect()
     }
 
     /// The phase, and since when.
@@ -169,6 +237,9 @@ impl Status {
             "phase"
         );
         (place.phase, place.since, place.since_ms, place.detail) = (phase, Instant::now(), now_ms(), detail);
+        if phase == Phase::Stable {
+            place.stored = Stored::Position;
+        }
     }
 
     /// How many keys the source has as a snapshot begins.
@@ -195,8 +266,12 @@ impl Status {
             Some(reason) => {
                 place.full_syncs += 1;
                 place.last_full_sync_reason = reason.to_owned();
+                place.stored = Stored::Nothing;
             }
-            None => place.partial_syncs += 1,
+            None => {
+                place.partial_syncs += 1;
+                place.stored = Stored::Position;
+            }
         }
         drop(place);
         let mut list = self.flows.write().unwrap_or_else(|p| p.into_inner());
@@ -204,6 +279,9 @@ impl Status {
         for flow in list.iter() {
             flow.roll();
             flow.cut.store(false, Relaxed);
+            if full.is_some() {
+                flow.forget_samples();
+            }
         }
     }
 
@@ -249,6 +327,25 @@ impl Status {
         *lock(&self.not_in_sync) = (count, first);
     }
 
+    /// How many keys are not in sync, by cause.
+    pub fn set_not_in_sync_by_cause(&self, counts: BTreeMap<String, u64>) {
+        *lock(&self.not_in_sync_by_cause) = counts;
+    }
+
+    fn not_in_sync_by_cause(&self, first: &[NotInSync]) -> BTreeMap<String, u64> {
+        let counted = lock(&self.not_in_sync_by_cause).clone();
+        if !counted.is_empty() {
+            return counted;
+        }
+        let mut counts = BTreeMap::new();
+        for entry in first {
+            if counts.len() < REASONS || counts.contains_key(&entry.reason) {
+                *counts.entry(entry.reason.clone()).or_insert(0) += 1;
+            }
+        }
+        counts
+    }
+
     /// Names removed after a repeated full sync; `running` while the removal goes on.
     pub fn removed(&self, more: u64, running: bool) {
         let mut place = lock(&self.place);
@@ -258,25 +355,30 @@ impl Status {
 
     /// Everything, as it stands now.
     pub fn report(&self) -> Report {
+        let now = Instant::now();
+        let (stuck, nodes, crash, repair) = (self.stuck(), self.nodes(), self.crash(now), self.repair());
         let place = lock(&self.place);
+        let stable = place.phase == Phase::Stable;
         let flows: Vec<FlowReport> =
-            self.flows().iter().enumerate().map(|(id, flow)| FlowReport::of(id, flow)).collect();
+            self.flows().iter().enumerate().map(|(id, flow)| FlowReport::of(id, flow, stable, now)).collect();
         let lacking = lock(&self.lacking)
             .iter()
             .map(|(kind, l)| LackingReport { kind: kind.to_string(), count: l.count, keys: l.keys.clone() })
             .collect();
         let (count, first) = &*lock(&self.not_in_sync);
-        let waiting = self.flows().iter().find_map(|flow| *lock(&flow.waiting));
+        let waiting = self.flows().iter().find_map(|flow| flow.waiting());
         let detail = match waiting {
             Some(why) if place.detail.is_empty() => format!("waiting for the target: {why}"),
             _ => place.detail.clone(),
         };
+        let disk_bytes = flows.iter().map(|f| f.spooled_disk_bytes).sum();
         Report {
             running: true,
             phase: place.phase,
             phase_since_ms: place.since_ms,
             detail,
-            ready: place.phase == Phase::Stable,
+            ready: stable,
+            stuck: stuck.iter().map(ToString::to_string).collect(),
             uptime_s: self.started.elapsed().as_secs(),
             source: self.source.clone(),
             source_release: place.release.clone(),
@@ -291,156 +393,68 @@ impl Status {
             records: flows.iter().map(|f| f.records).sum(),
             bytes: flows.iter().map(|f| f.bytes).sum(),
             lag_records: flows.iter().map(|f| f.lag_records).sum(),
+            lag_seconds: flows.iter().filter_map(|f| f.lag_seconds).max_by(f64::total_cmp),
+            spool: SpoolReport {
+                memory_bytes: flows.iter().map(|f| f.spooled_bytes).sum::<u64>().saturating_sub(disk_bytes),
+                disk_bytes,
+                stalled: flows.iter().any(|f| f.stalled),
+            },
+            crash,
+            repair: RepairReport { off_because: place.repair_off.clone(), ..repair },
+            nodes: nodes
+                .into_iter()
+                .map(|n| NodeReport { address: n.address, waiting: n.waiting, unsettled: n.unsettled })
+                .collect(),
             flows,
             not_on_target: lacking,
             ignored_records: lock(&self.ignored).iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
             not_in_sync_count: *count,
+            not_in_sync_by_cause: self.not_in_sync_by_cause(first),
             not_in_sync: first.iter().map(NotInSyncReport::of).collect(),
         }
     }
-}
 
-/// Everything the program says about itself, as JSON on `/api/status`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct Report {
-    /// Whether a daemon runs; false where this was read from the checkpoint.
-    pub running: bool,
-    /// Where the replication stands.
-    pub phase: Phase,
-    /// Since when, unix ms.
-    pub phase_since_ms: u64,
-    /// What is waited for, or the last error.
-    pub detail: String,
-    /// Whether the journal is followed.
-    pub ready: bool,
-    /// Seconds since the program started.
-    pub uptime_s: u64,
-    /// Address of the source.
-    pub source: String,
-    /// Release of the source, as far as it is known.
-    pub source_release: String,
-    /// Address of the target.
-    pub target: String,
-    /// Replication id of the source.
-    pub replication_id: String,
-    /// Full syncs since the program started.
-    pub full_syncs: u64,
-    /// Partial syncs since the program started.
-    pub partial_syncs: u64,
-    /// Why the last full sync was needed.
-    pub last_full_sync_reason: String,
-    /// Whether keys that the source lacks are being removed.
-    pub reconciling: bool,
-    /// Keys removed because the source lacks them.
-    pub removed_keys: u64,
-    /// Snapshot keys, all flows.
-    pub keys: u64,
-    /// Journal records, all flows.
-    pub records: u64,
-    /// Bytes from the source, all flows.
-    pub bytes: u64,
-    /// Records that the source has and the target has not, all flows.
-    pub lag_records: u64,
-    /// Every flow.
-    pub flows: Vec<FlowReport>,
-    /// What the target cannot hold.
-    pub not_on_target: Vec<LackingReport>,
-    /// Records without effect on the target, by reason.
-    pub ignored_records: BTreeMap<String, u64>,
-    /// Keys that are not in sync.
-    pub not_in_sync_count: u64,
-    /// The first of them.
-    pub not_in_sync: Vec<NotInSyncReport>,
-}
-
-/// One flow.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct FlowReport {
-    /// Its number.
-    pub flow: usize,
-    /// Snapshot keys.
-    pub keys: u64,
-    /// Journal records.
-    pub records: u64,
-    /// Bytes from the source.
-    pub bytes: u64,
-    /// Bytes that wait for the target.
-    pub spooled_bytes: u64,
-    /// The next LSN the decoder expects.
-    pub received_lsn: u64,
-    /// The next LSN to be acknowledged by the target.
-    pub applied_lsn: u64,
-    /// Applied LSN of the newest durable checkpoint.
-    pub checkpointed_lsn: u64,
-    /// The source's next LSN when it was last asked.
-    pub source_lsn: u64,
-    /// `source_lsn - applied_lsn`.
-    pub lag_records: u64,
-    /// Commands the target executed.
-    pub executed: u64,
-    /// MOVED and ASK replies.
-    pub redirects: u64,
-    /// Refusals that were tried again.
-    pub retries: u64,
-    /// Target connections that broke.
-    pub disconnects: u64,
-    /// Commands that failed for good.
-    pub failures: u64,
-}
-
-impl FlowReport {
-    fn of(id: usize, flow: &FlowStatus) -> FlowReport {
-        let counters = flow.total();
-        let (applied, source) = (flow.applied.load(Relaxed), flow.source.load(Relaxed));
-        FlowReport {
-            flow: id,
-            keys: flow.keys.load(Relaxed),
-            records: flow.records.load(Relaxed),
-            bytes: flow.bytes.load(Relaxed),
-            spooled_bytes: flow.spooled.load(Relaxed),
-            received_lsn: flow.received.load(Relaxed),
-            applied_lsn: applied,
-            checkpointed_lsn: flow.checkpointed.load(Relaxed),
-            source_lsn: source,
-            lag_records: source.saturating_sub(applied),
-            executed: counters.executed,
-            redirects: counters.redirects,
-            retries: counters.retries,
-            disconnects: counters.disconnects,
-            failures: counters.failures,
-        }
+    fn crash(&self, now: Instant) -> CrashReport {
+        let stored = lock(&self.place).stored;
+        let backlog = Some(self.backlog.load(Relaxed)).filter(|records| *records != u64::MAX);
+        let flows = self.flows();
+        let known: Vec<crash::Flow> = flows
+            .iter()
+            .map(|flow| {
+                let samples = lock(&flow.samples);
+                let (rate, checkpointed) = (samples.rate(), flow.checkpointed.load(Relaxed));
+                // A source that is away goes on writing, as far as anybody knows.
+                let unseen = (samples.age(now).as_secs_f64() * rate) as u64;
+                crash::Flow {
+                    behind: (flow.known_source() + unseen).saturating_sub(checkpointed),
+                    uncertain: flow.reserved.load(Relaxed).saturating_sub(checkpointed),
+                    rate,
+                }
+            })
+            .collect();
+        let under_repair = flows.iter().map(|flow| flow.repairing().keys).sum();
+        crash::report(stored, backlog, &known, under_repair)
     }
-}
 
-/// One kind of thing that the target cannot hold.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct LackingReport {
-    /// In words.
-    pub kind: String,
-    /// Values and records met.
-    pub count: u64,
-    /// The first keys.
-    pub keys: Vec<String>,
-}
-
-/// One key that is not in sync.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct NotInSyncReport {
-    /// Database at the source.
-    pub db: u32,
-    /// Name at the source, unprintable bytes escaped.
-    pub key: String,
-    /// Why.
-    pub reason: String,
-    /// When, unix ms.
-    pub at_ms: u64,
-}
-
-impl NotInSyncReport {
-    /// One entry of the list.
-    pub fn of(key: &NotInSync) -> NotInSyncReport {
-        let name = key.key.escape_ascii().to_string();
-        NotInSyncReport { db: key.db, key: name, reason: key.reason.clone(), at_ms: key.at_ms }
+    fn repair(&self) -> RepairReport {
+        let done_by_cause: BTreeMap<String, u64> =
+            lock(&self.repaired).iter().map(|(cause, keys)| ((*cause).to_owned(), *keys)).collect();
+        let mut report = RepairReport {
+            done: done_by_cause.values().sum(),
+            done_by_cause,
+            fences: self.fences.load(Relaxed),
+            fences_again: self.fences_again.load(Relaxed),
+            ..RepairReport::default()
+        };
+        for repairing in self.flows().iter().map(|flow| flow.repairing()) {
+            report.keys += repairing.keys;
+            for (cause, keys) in &repairing.by_cause {
+                *report.by_cause.entry((*cause).to_owned()).or_insert(0) += keys;
+            }
+            let room = SHOWN_KEYS - report.first.len();
+            report.first.extend(repairing.first.iter().take(room).map(RepairingReport::of));
+        }
+        report
     }
 }
 

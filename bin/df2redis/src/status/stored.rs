@@ -39,6 +39,7 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         phase_since_ms: state.map_or(0, |state| state.updated_at_ms),
         detail,
         ready: false,
+        stuck: Vec::new(),
         uptime_s: 0,
         source: configuration::source(config),
         source_release: String::new(),
@@ -53,10 +54,16 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         records: 0,
         bytes: 0,
         lag_records: 0,
+        lag_seconds: None,
+        spool: Default::default(),
+        crash: Default::default(),
+        repair: Default::default(),
+        nodes: Vec::new(),
         flows: applied.iter().enumerate().map(|(flow, lsn)| at_rest(flow, *lsn)).collect(),
         not_on_target: Vec::new(),
         ignored_records: Default::default(),
         not_in_sync_count: count,
+        not_in_sync_by_cause: Default::default(),
         not_in_sync: listed.iter().map(NotInSyncReport::of).collect(),
     })
 }
@@ -71,21 +78,5 @@ pub(crate) fn describe(state: &checkpoint::State) -> &'static str {
 }
 
 fn at_rest(flow: usize, lsn: u64) -> FlowReport {
-    FlowReport {
-        flow,
-        keys: 0,
-        records: 0,
-        bytes: 0,
-        spooled_bytes: 0,
-        received_lsn: lsn,
-        applied_lsn: lsn,
-        checkpointed_lsn: lsn,
-        source_lsn: 0,
-        lag_records: 0,
-        executed: 0,
-        redirects: 0,
-        retries: 0,
-        disconnects: 0,
-        failures: 0,
-    }
+    FlowReport { flow, received_lsn: lsn, applied_lsn: lsn, checkpointed_lsn: lsn, ..FlowReport::default() }
 }

@@ -55,6 +55,7 @@ fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: Targe
             reconcile: false,
             target,
             updated_at_ms: 0,
+            nodes: Vec::new(),
         };
         store(dir.path(), &state);
     }

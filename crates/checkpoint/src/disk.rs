@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use sled::{Batch, Db, IVec};
 
+use crate::steps::{Step, Steps};
+
 /// Directory of sled's files below the checkpoint directory.
 pub(crate) const NAME: &str = "store";
 const CACHE_BYTES: u64 = 8 << 20;
@@ -27,6 +29,7 @@ pub(crate) enum DiskError {
 pub(crate) struct Disk {
     db: Db,
     dir: PathBuf,
+    steps: Steps,
 }
 
 impl Disk {
@@ -44,17 +47,17 @@ impl Disk {
     }
 
     /// Opens the store, which the caller owns by the lock file.
-    pub(crate) fn open(checkpoint: &Path) -> Result<Disk, DiskError> {
+    pub(crate) fn open(checkpoint: &Path, steps: &Steps) -> Result<Disk, DiskError> {
         let dir = checkpoint.join(NAME);
         let config = sled::Config::new().path(&dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let give_up = Instant::now() + RELEASE_WAIT;
         loop {
-            match contained(|| config.open()) {
+            match contained(|| steps.run(Step::Open(&dir), || config.open())) {
                 // A store dropped a moment ago in this process gives its own lock back from a background thread.
                 Err(DiskError::Io(error)) if is_locked(&error) && Instant::now() < give_up => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                Ok(db) => return Ok(Disk { db, dir }),
+                Ok(db) => return Ok(Disk { db, dir, steps: steps.clone() }),
                 Err(error) => return Err(error),
             }
         }
@@ -87,35 +90,42 @@ impl Disk {
     /// fsync of everything it may have written.
     pub(crate) fn write(&self, batch: Batch) -> Result<(), DiskError> {
         contained(|| {
-            self.db.apply_batch(batch)?;
-            self.db.flush()
+            self.steps.run(Step::Apply(&self.dir), || self.db.apply_batch(batch))?;
+            self.steps.run(Step::Flush(&self.dir), || self.db.flush().map(|_| ()))
         })?;
-        sync_tree(&self.dir).map_err(DiskError::Io)
+        sync_tree(&self.dir, &self.steps).map_err(DiskError::Io)
     }
 
     /// Makes the store's files and its own name durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        sync_tree(&self.dir)?;
-        self.dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+        sync_tree(&self.dir, &self.steps)?;
+        self.dir.parent().map_or(Ok(()), |parent| sync_dir(parent, &self.steps))
     }
 }
 
 /// fsync of every file below `dir`, then of the directories: a few files, most of them clean.
-fn sync_tree(dir: &Path) -> io::Result<()> {
+fn sync_tree(dir: &Path, steps: &Steps) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
+        let path = entry.path();
         if entry.file_type()?.is_dir() {
-            sync_tree(&entry.path())?;
+            sync_tree(&path, steps)?;
         } else {
-            match File::open(entry.path()) {
-                Ok(file) => file.sync_all()?,
+            match File::open(&path) {
+                Ok(file) => steps.run(Step::SyncFile(&path), || file.sync_all())?,
                 // Sled removes old snapshots and blobs in the background.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
     }
-    File::open(dir)?.sync_all()
+    sync_dir(dir, steps)
+}
+
+/// fsync of a directory: makes the names in it durable.
+pub(crate) fn sync_dir(dir: &Path, steps: &Steps) -> io::Result<()> {
+    let opened = File::open(dir)?;
+    steps.run(Step::SyncDir(dir), || opened.sync_all())
 }
 
 /// Sled 0.34.7 asserts where it meets bytes it did not expect; that must not end the process.

@@ -44,6 +44,14 @@ pub enum Error {
         /// Newest format version this program reads.
         known: u8,
     },
+    /// What was to be written takes something back that the stored state promises. Nothing was written.
+    #[error("checkpoint {dir} refuses a state: {what}; this is a defect of the program", dir = dir.display())]
+    Regression {
+        /// The checkpoint directory.
+        dir: PathBuf,
+        /// Which flow would take back what.
+        what: String,
+    },
     /// Reading or writing failed in the middle.
     #[error("checkpoint {dir}: {what}: {source}", dir = dir.display())]
     Io {

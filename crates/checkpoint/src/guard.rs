@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::codec::{DecodeError, checksum};
+use crate::disk::sync_dir;
+use crate::steps::{Step, Steps};
 
 const MAGIC: &[u8; 8] = b"df2rguar";
 const VERSION: u8 = 1;
@@ -28,13 +30,13 @@ pub(crate) fn file(dir: &Path) -> PathBuf {
 }
 
 /// Replaces the guard file durably: write, fsync, rename, fsync of the directory.
-pub(crate) fn write(dir: &Path, generation: u64) -> io::Result<()> {
+pub(crate) fn write(dir: &Path, generation: u64, steps: &Steps) -> io::Result<()> {
     let new = dir.join(NEW);
-    let mut file = File::create(&new)?;
-    file.write_all(&encode(generation))?;
-    file.sync_all()?;
-    fs::rename(&new, self::file(dir))?;
-    File::open(dir)?.sync_all()
+    let mut file = steps.run(Step::Create(&new), || File::create(&new))?;
+    steps.run(Step::Write(&new), || file.write_all(&encode(generation)))?;
+    steps.run(Step::SyncFile(&new), || file.sync_all())?;
+    steps.run(Step::Rename(&new), || fs::rename(&new, self::file(dir)))?;
+    sync_dir(dir, steps)
 }
 
 /// Removes the guard file, if there is one.

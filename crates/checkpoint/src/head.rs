@@ -2,7 +2,7 @@
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::upgrade::CURRENT;
-use crate::{Phase, State, TargetIdentity};
+use crate::{NodeMark, Persistence, Phase, State, TargetIdentity};
 
 /// The head record. One value, so one write of the store changes all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) struct Head {
     pub(crate) listed: u64,
     /// Sum of the entries' digests: the store may lose older pages while it still has this record.
     pub(crate) list_digest: u64,
+    /// Name of the checkpoint, 16 hex digits; empty before the first start of a version that gives one.
+    pub(crate) name: String,
     /// What the engine wrote last.
     pub(crate) state: Option<State>,
 }
@@ -23,6 +25,7 @@ impl Head {
         out.u64(self.generation);
         out.u64(self.listed);
         out.u64(self.list_digest);
+        out.text(&self.name);
         match &self.state {
             None => out.u8(0),
             Some(state) => {
@@ -56,20 +59,64 @@ fn encode_state(out: &mut Encoder, state: &State) {
         }
     }
     out.u64(state.updated_at_ms);
+    out.u64(state.nodes.len() as u64);
+    for node in &state.nodes {
+        out.text(&node.address);
+        out.text(&node.run_id);
+        out.text(&node.replication_id);
+        out.u64(node.offset);
+        out.u8(match node.persistence {
+            Persistence::Unknown => 0,
+            Persistence::None => 1,
+            Persistence::Rdb => 2,
+            Persistence::Aof => 3,
+        });
+    }
 }
 
-/// The body of version 1.
+/// The body of the format written today.
 pub(crate) fn decode_body(mut body: Decoder<'_>) -> Result<Head, DecodeError> {
-    let mut head =
-        Head { generation: body.u64()?, listed: body.u64()?, list_digest: body.u64()?, state: None };
+    let mut head = Head {
+        generation: body.u64()?,
+        listed: body.u64()?,
+        list_digest: body.u64()?,
+        name: body.text()?,
+        state: None,
+    };
+    if !well_named(&head.name) {
+        return Err(DecodeError::Damaged("a name is not 16 hex digits"));
+    }
     if flag(body.u8()?)? {
-        head.state = Some(decode_state(&mut body)?);
+        let mut state = decode_state(&mut body)?;
+        state.nodes = (0..body.u64()?).map(|_| decode_node(&mut body)).collect::<Result<_, _>>()?;
+        head.state = Some(state);
     }
     body.end()?;
     Ok(head)
 }
 
-fn decode_state(body: &mut Decoder<'_>) -> Result<State, DecodeError> {
+fn well_named(name: &str) -> bool {
+    name.is_empty() || (name.len() == 16 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn decode_node(body: &mut Decoder<'_>) -> Result<NodeMark, DecodeError> {
+    Ok(NodeMark {
+        address: body.text()?,
+        run_id: body.text()?,
+        replication_id: body.text()?,
+        offset: body.u64()?,
+        persistence: match body.u8()? {
+            0 => Persistence::Unknown,
+            1 => Persistence::None,
+            2 => Persistence::Rdb,
+            3 => Persistence::Aof,
+            _ => return Err(DecodeError::Damaged("a kind of persistence is unknown")),
+        },
+    })
+}
+
+/// What every version so far keeps of a state, in the order of version 1; later fields follow it.
+pub(crate) fn decode_state(body: &mut Decoder<'_>) -> Result<State, DecodeError> {
     Ok(State {
         phase: match body.u8()? {
             0 => Phase::None,
@@ -87,10 +134,11 @@ fn decode_state(body: &mut Decoder<'_>) -> Result<State, DecodeError> {
             _ => return Err(DecodeError::Damaged("a kind of target is unknown")),
         },
         updated_at_ms: body.u64()?,
+        nodes: Vec::new(),
     })
 }
 
-fn flag(byte: u8) -> Result<bool, DecodeError> {
+pub(crate) fn flag(byte: u8) -> Result<bool, DecodeError> {
     match byte {
         0 => Ok(false),
         1 => Ok(true),

@@ -1,8 +1,10 @@
 //! The checkpoint: what is replicated from where to where, up to which LSNs, kept durably in a directory.
 //!
 //! * [`Store`]: one directory, one owner; durable writes
-//! * [`State`], [`Phase`], [`TargetIdentity`]: what is written
-//! * [`NotInSync`]: keys whose record was passed although the target did not take it
+//! * [`Durable`], [`Commit`]: one atomic durable change; what the engine uses, over a [`Store`] or a [`Memory`]
+//! * [`Memory`]: the same in memory, for deterministic tests
+//! * [`State`], [`Phase`], [`TargetIdentity`], [`NodeMark`]: what is written
+//! * [`NotInSync`]: keys under repair or not in sync
 //! * [`inspect`]: what `status` and `checkpoint show` read when no daemon runs
 //! * [`Error`]: one variant per thing an operator can do about it
 //!
@@ -15,20 +17,25 @@
 
 mod codec;
 mod disk;
+mod durable;
 mod error;
 mod guard;
 mod head;
 mod listed;
 mod lock;
+mod memory;
 mod offline;
 mod state;
+mod steps;
 mod store;
 mod upgrade;
 
 #[cfg(test)]
 mod tests;
 
+pub use durable::{Commit, Durable};
 pub use error::Error;
+pub use memory::{Failing, Memory};
 pub use offline::{Inspection, inspect, reset};
-pub use state::{NotInSync, Phase, State, TargetIdentity};
+pub use state::{NodeMark, NotInSync, Persistence, Phase, State, TargetIdentity};
 pub use store::Store;

@@ -6,11 +6,13 @@ use std::path::Path;
 use crate::disk::{self, Disk};
 use crate::lock::Lock;
 use crate::store::Failures;
-use crate::{Error, NotInSync, State, Store, guard};
+use crate::{Durable, Error, NotInSync, State, Store, guard};
 
 /// What a directory says, for `status` and `checkpoint show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
+    /// Name of the checkpoint; empty before the first start of a version that gives one.
+    pub name: String,
     /// What was written last.
     pub state: Option<State>,
     /// Number of durable writes so far.
@@ -22,7 +24,7 @@ pub struct Inspection {
 }
 
 /// Reads a directory that no daemon uses, with at most `limit` keys that are not in sync. `Ok(None)`: there is no
-/// checkpoint; nothing is created.
+/// checkpoint; nothing is created. A directory of an older format is read and not upgraded.
 ///
 /// # Errors
 /// As [`Store::open`].
@@ -30,8 +32,9 @@ pub fn inspect(dir: &Path, limit: usize) -> Result<Option<Inspection>, Error> {
     if !has_checkpoint(dir)? {
         return Ok(None);
     }
-    let store = Store::open(dir)?;
+    let store = Store::open_as_it_is(dir, Lock::take(dir)?)?;
     Ok(Some(Inspection {
+        name: store.name(),
         state: store.state(),
         generation: store.generation(),
         not_in_sync_count: store.not_in_sync_count(),

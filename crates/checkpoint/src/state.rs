@@ -9,7 +9,7 @@ pub struct State {
     pub replication_id: String,
     /// Per flow: everything below this LSN is acknowledged by the target.
     pub applied: Vec<u64>,
-    /// Per flow: nothing at or above this LSN was ever sent. Same length as `applied`.
+    /// Per flow: nothing at or above this LSN was ever sent (repair rule 5). Same length as `applied`.
     pub reserved: Vec<u64>,
     /// After this full sync the keys the source lacks must be removed from the target.
     pub reconcile: bool,
@@ -17,6 +17,37 @@ pub struct State {
     pub target: TargetIdentity,
     /// When this was decided, in milliseconds since the Unix epoch (the caller's clock).
     pub updated_at_ms: u64,
+    /// The target's nodes as they were last seen: a node that comes back older while nobody watched is noticed by it.
+    pub nodes: Vec<NodeMark>,
+}
+
+/// A node of the target as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeMark {
+    /// `host:port`.
+    pub address: String,
+    /// `run_id` of `INFO server`; another one after every restart.
+    pub run_id: String,
+    /// `master_replid` of `INFO replication`; another one after a failover, or after a restart that did not keep it.
+    pub replication_id: String,
+    /// `master_repl_offset` of `INFO replication`, in bytes; 0: unknown.
+    pub offset: u64,
+    /// What of its data the node finds again after a restart.
+    pub persistence: Persistence,
+}
+
+/// What of its data a node finds again after a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Persistence {
+    /// Not told.
+    #[default]
+    Unknown,
+    /// Nothing.
+    None,
+    /// What the last RDB file holds.
+    Rdb,
+    /// What the append-only file holds.
+    Aof,
 }
 
 /// How far a replication is.
@@ -65,14 +96,14 @@ impl TargetIdentity {
     }
 }
 
-/// A key whose record was passed although the target did not take it.
+/// A key of which the target may hold another value than the source: its repair is under way, or nothing repairs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotInSync {
     /// Database at the source.
     pub db: u32,
     /// Name at the source.
     pub key: Vec<u8>,
-    /// What the target answered, or why nothing was sent.
+    /// What the target answered, why nothing was sent, or why the key is repaired.
     pub reason: String,
     /// Flow of the record.
     pub flow: u32,

@@ -1,47 +1,68 @@
 //! One directory, one owner, durable writes.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use sled::Batch;
 
 use crate::disk::{Disk, DiskError};
+use crate::durable::check_order;
 use crate::head::Head;
 use crate::lock::Lock;
-use crate::{Error, NotInSync, State, guard, listed, upgrade};
+use crate::steps::Steps;
+use crate::{Commit, Durable, Error, NotInSync, State, guard, listed, upgrade};
 
 const HEAD: &[u8] = b"head";
 
-/// An open checkpoint directory. Everything blocks; share it behind an `Arc`.
+/// An open checkpoint directory. Everything that touches the disk blocks; share it behind an `Arc`.
 ///
 /// Order of a write: one sled batch with everything, flush, fsync of sled's files and directories, then the guard file.
 /// A crash in between leaves the store one generation ahead of the guard, which [`Store::open`] accepts.
 pub struct Store {
     inner: Mutex<Inner>,
+    /// What was written last, for those who must not wait for a write under way.
+    written: Mutex<Arc<Head>>,
     dir: PathBuf,
 }
 
 struct Inner {
     // Dropped in this order: sled's files are closed before another process may own the directory.
     disk: Disk,
-    head: Head,
     failed: bool,
+    steps: Steps,
     _lock: Lock,
 }
 
 impl Store {
-    /// Opens the directory and creates it if it is missing.
+    /// Opens the directory and creates it if it is missing; one of an older format is upgraded, durably.
     ///
     /// # Errors
     /// [`Error::InUse`], [`Error::NotWritable`], [`Error::Corrupted`], [`Error::NewerFormat`], [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Store, Error> {
-        let lock = Lock::take(dir)?;
-        Store::open_locked(dir, lock)
+        Store::open_with(dir, Steps::default())
     }
 
-    pub(crate) fn open_locked(dir: &Path, lock: Lock) -> Result<Store, Error> {
+    pub(crate) fn open_with(dir: &Path, steps: Steps) -> Result<Store, Error> {
+        let store = Store::open_locked(dir, Lock::take(dir)?, steps)?;
+        if store.head().name.is_empty() {
+            let mut inner = store.inner();
+            let head = Head { name: random_name(), ..(*store.head()).clone() };
+            store.write_head(&mut inner, Batch::default(), head)?;
+        }
+        Ok(store)
+    }
+
+    /// Opens the directory and upgrades nothing: its name may be empty, and nothing should be written.
+    pub(crate) fn open_as_it_is(dir: &Path, lock: Lock) -> Result<Store, Error> {
+        Store::open_locked(dir, lock, Steps::default())
+    }
+
+    fn open_locked(dir: &Path, lock: Lock, steps: Steps) -> Result<Store, Error> {
         let fail = Failures { dir };
         let guard = match guard::read(dir).map_err(|e| fail.io("reading the guard file", e))? {
             Some(generation) => Some(generation.map_err(|e| fail.decode(e))?),
@@ -55,23 +76,21 @@ impl Store {
                 if dir.join(crate::disk::NAME).exists() {
                     return Err(fail.corrupted("the guard file and the store's file are missing"));
                 }
-                guard::write(dir, 0).map_err(|source| Error::NotWritable { dir: dir.to_owned(), source })?;
-                Disk::open(dir)
+                guard::write(dir, 0, &steps)
+                    .map_err(|source| Error::NotWritable { dir: dir.to_owned(), source })?;
+                Disk::open(dir, &steps)
             }
             // No write was ever acknowledged: whatever a crash left of the store may go.
-            (Some(0), _) => Disk::open(dir).or_else(|error| match error {
+            (Some(0), _) => Disk::open(dir, &steps).or_else(|error| match error {
                 DiskError::Damaged(_) => {
                     Disk::remove(dir).map_err(DiskError::Io)?;
-                    Disk::open(dir)
+                    Disk::open(dir, &steps)
                 }
                 DiskError::Io(_) => Err(error),
             }),
-            (Some(_), true) => Disk::open(dir),
+            (Some(_), true) => Disk::open(dir, &steps),
         };
         let disk = disk.map_err(|e| fail.disk("opening the store", e))?;
-        if guard.is_none() {
-            disk.sync().map_err(|e| fail.io("creating the store", e))?;
-        }
         let head = match disk.get(HEAD).map_err(|e| fail.disk("reading the store", e))? {
             Some(bytes) => upgrade::head(&bytes).map_err(|e| fail.decode(e))?,
             None => Head::default(),
@@ -84,72 +103,67 @@ impl Store {
             )));
         }
         verify_list(&disk, &head, &fail)?;
-        if head.generation > guard {
-            guard::write(dir, head.generation).map_err(|e| fail.io("writing the guard file", e))?;
+        if guard == 0 || head.generation > guard {
+            // A killed process may have left the newest write, or the store itself, in the system's cache only. The guard must not
+            // promise, and the caller not see, what a power loss could still take away.
+            disk.sync().map_err(|e| fail.io("syncing the store", e))?;
         }
-        let inner = Inner { disk, head, failed: false, _lock: lock };
-        Ok(Store { inner: Mutex::new(inner), dir: dir.to_owned() })
+        if head.generation > guard {
+            guard::write(dir, head.generation, &steps).map_err(|e| fail.io("writing the guard file", e))?;
+        }
+        let inner = Inner { disk, failed: false, steps, _lock: lock };
+        let written = Mutex::new(Arc::new(head));
+        Ok(Store { inner: Mutex::new(inner), written, dir: dir.to_owned() })
     }
 
     /// What was written last; `None` in a fresh directory.
     pub fn state(&self) -> Option<State> {
-        self.inner().head.state.clone()
+        self.head().state.clone()
     }
 
-    /// Number of durable writes so far; also counts changes of the not-in-sync list.
+    /// Number of durable writes so far, the one that names a fresh or upgraded directory included.
     pub fn generation(&self) -> u64 {
-        self.inner().head.generation
+        self.head().generation
     }
 
     /// Writes `state` durably and as a whole.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Corrupted`]: it is unknown whether the state was written, and this store writes nothing
-    /// any more; open it again.
+    /// As [`Durable::commit`].
     pub fn write(&self, state: &State) -> Result<(), Error> {
-        let mut inner = self.inner();
-        let head = Head { state: Some(state.clone()), ..inner.head.clone() };
-        self.commit(&mut inner, Batch::default(), head)
+        self.commit(&Commit { state: Some(state.clone()), ..Commit::default() })
     }
 
     /// Writes `state` and empties the not-in-sync list in the same durable write (a full sync has just replaced every
     /// key).
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// As [`Durable::commit`].
     pub fn write_full_sync_done(&self, state: &State) -> Result<(), Error> {
-        let mut inner = self.inner();
-        let mut batch = Batch::default();
-        inner
-            .disk
-            .scan(listed::PREFIX, |key, _| {
-                batch.remove(key);
-                true
-            })
-            .map_err(|e| self.fail().disk("reading the not-in-sync list", e))?;
-        let head = Head { state: Some(state.clone()), listed: 0, list_digest: 0, ..inner.head.clone() };
-        self.commit(&mut inner, batch, head)
+        self.commit(&Commit { state: Some(state.clone()), clear_list: true, ..Commit::default() })
     }
 
     /// Adds keys to the not-in-sync list, durably before it returns. A key already listed takes the newer reason.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// As [`Durable::commit`].
     pub fn add_not_in_sync(&self, keys: &[NotInSync]) -> Result<(), Error> {
-        let changes = keys.iter().map(|entry| {
-            let key = listed::key(entry.db, &entry.key);
-            let value = listed::encode(&key, entry);
-            (key, Some(value))
-        });
-        self.change_list(changes.collect())
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.commit(&Commit { add: keys.to_vec(), ..Commit::default() })
     }
 
     /// Removes `(db, key)` pairs from the list, durably.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// As [`Durable::commit`].
     pub fn remove_not_in_sync(&self, keys: &[(u32, &[u8])]) -> Result<(), Error> {
-        self.change_list(keys.iter().map(|(db, name)| (listed::key(*db, name), None)).collect())
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let remove = keys.iter().map(|(db, name)| (*db, name.to_vec())).collect();
+        self.commit(&Commit { remove, ..Commit::default() })
     }
 
     /// The first `limit` entries of the list, by database and name.
@@ -174,28 +188,44 @@ impl Store {
                     false
                 }
             })
-            .map_err(|e| self.fail().disk("reading the not-in-sync list", e))?;
+            .map_err(|e| self.fail().disk(READING_LIST, e))?;
         wrong.map_or(Ok(entries), |error| Err(self.fail().decode(error)))
     }
 
     /// How many keys the list holds.
     pub fn not_in_sync_count(&self) -> u64 {
-        self.inner().head.listed
+        self.head().listed
     }
 
-    fn change_list(&self, changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), Error> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let mut inner = self.inner();
-        let mut head = inner.head.clone();
+    /// What the change makes of the list, and of count and digest in `head`. Costs by the change, not by the list, unless
+    /// the list is emptied.
+    fn change_list(&self, disk: &Disk, commit: &Commit, head: &mut Head) -> Result<Batch, Error> {
         let mut batch = Batch::default();
+        if commit.clear_list {
+            disk.scan(listed::PREFIX, |key, _| {
+                batch.remove(key);
+                true
+            })
+            .map_err(|e| self.fail().disk(READING_LIST, e))?;
+            (head.listed, head.list_digest) = (0, 0);
+        }
+        let mut changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        for (db, name) in &commit.remove {
+            changes.insert(listed::key(*db, name), None);
+        }
+        for entry in &commit.add {
+            let key = listed::key(entry.db, &entry.key);
+            let value = listed::encode(&key, entry);
+            changes.insert(key, Some(value));
+        }
         for (key, value) in changes {
-            let before =
-                inner.disk.get(&key).map_err(|e| self.fail().disk("reading the not-in-sync list", e))?;
-            if let Some(before) = before {
+            let before = match commit.clear_list {
+                true => None,
+                false => disk.get(&key).map_err(|e| self.fail().disk(READING_LIST, e))?,
+            };
+            if let Some(before) = &before {
                 head.listed -= 1;
-                head.list_digest = head.list_digest.wrapping_sub(listed::digest(&key, &before));
+                head.list_digest = head.list_digest.wrapping_sub(listed::digest(&key, before));
             }
             match value {
                 Some(value) => {
@@ -203,30 +233,33 @@ impl Store {
                     head.list_digest = head.list_digest.wrapping_add(listed::digest(&key, &value));
                     batch.insert(key, value);
                 }
-                None => batch.remove(key),
+                None if before.is_some() => batch.remove(key),
+                None => {}
             }
         }
-        self.commit(&mut inner, batch, head)
+        Ok(batch)
     }
 
-    fn commit(&self, inner: &mut Inner, mut batch: Batch, mut head: Head) -> Result<(), Error> {
+    fn write_head(&self, inner: &mut Inner, mut batch: Batch, mut head: Head) -> Result<(), Error> {
         let fail = self.fail();
-        if inner.failed {
-            return Err(fail.io("writing", std::io::Error::other("an earlier write failed")));
-        }
         head.generation += 1;
         batch.insert(HEAD, head.encode());
         // Set before and cleared after: a failure in between leaves it unknown what the disk holds.
         inner.failed = true;
         inner.disk.write(batch).map_err(|e| fail.disk("writing the store", e))?;
-        guard::write(&self.dir, head.generation).map_err(|e| fail.io("writing the guard file", e))?;
+        guard::write(&self.dir, head.generation, &inner.steps)
+            .map_err(|e| fail.io("writing the guard file", e))?;
         inner.failed = false;
-        inner.head = head;
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(head);
         Ok(())
     }
 
     fn fail(&self) -> Failures<'_> {
         Failures { dir: &self.dir }
+    }
+
+    fn head(&self) -> Arc<Head> {
+        Arc::clone(&self.written.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -235,10 +268,53 @@ impl Store {
     }
 }
 
+impl Durable for Store {
+    fn commit(&self, commit: &Commit) -> Result<(), Error> {
+        let mut inner = self.inner();
+        if inner.failed {
+            return Err(self.fail().io("writing", std::io::Error::other("an earlier write failed")));
+        }
+        let mut head = (*self.head()).clone();
+        if let Some(state) = &commit.state {
+            check_order(&self.dir, head.state.as_ref(), state, commit.clean_stop)?;
+            head.state = Some(state.clone());
+        }
+        let batch = self.change_list(&inner.disk, commit, &mut head)?;
+        self.write_head(&mut inner, batch, head)
+    }
+
+    fn state(&self) -> Option<State> {
+        Store::state(self)
+    }
+
+    fn listed(&self, limit: usize) -> Result<Vec<NotInSync>, Error> {
+        self.not_in_sync(limit)
+    }
+
+    fn listed_count(&self) -> u64 {
+        self.not_in_sync_count()
+    }
+
+    fn name(&self) -> String {
+        self.head().name.clone()
+    }
+}
+
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("dir", &self.dir).finish_non_exhaustive()
     }
+}
+
+const READING_LIST: &str = "reading the not-in-sync list";
+
+/// 16 hex digits that no other checkpoint has: the keys of a `RandomState` come from the system's source of randomness.
+fn random_name() -> String {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    hasher.write_u128(clock.map_or(0, |since| since.as_nanos()));
+    format!("{:016x}", hasher.finish())
 }
 
 /// The head record may survive while older pages with list entries are lost; count and digest tell.
@@ -251,7 +327,7 @@ fn verify_list(disk: &Disk, head: &Head, fail: &Failures<'_>) -> Result<(), Erro
         wrong = listed::decode(key, value).err();
         wrong.is_none()
     })
-    .map_err(|e| fail.disk("reading the not-in-sync list", e))?;
+    .map_err(|e| fail.disk(READING_LIST, e))?;
     match wrong {
         Some(error) => Err(fail.decode(error)),
         None if (count, digest) != (head.listed, head.list_digest) => {

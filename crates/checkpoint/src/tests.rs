@@ -1,12 +1,15 @@
 use crate::codec::{DecodeError, Encoder};
 use crate::head::Head;
-use crate::{Phase, State, TargetIdentity, guard, upgrade};
+use crate::steps::Steps;
+use crate::{NodeMark, Persistence, Phase, State, TargetIdentity, guard, upgrade};
 
-fn head() -> Head {
+/// What version 1 could say.
+fn head_1() -> Head {
     Head {
         generation: 3,
         listed: 2,
         list_digest: 0x0102_0304_0506_0708,
+        name: String::new(),
         state: Some(State {
             phase: Phase::Stable,
             replication_id: "ab".into(),
@@ -15,8 +18,24 @@ fn head() -> Head {
             reconcile: true,
             target: TargetIdentity::Cluster { node_ids: vec!["n".into()] },
             updated_at_ms: 9,
+            nodes: Vec::new(),
         }),
     }
+}
+
+/// What version 2 can say.
+fn head_2() -> Head {
+    let mut head = Head { name: "0123456789abcdef".into(), ..head_1() };
+    let node = |address: &str, persistence| NodeMark {
+        address: address.into(),
+        run_id: "r".into(),
+        replication_id: "p".into(),
+        offset: 10,
+        persistence,
+    };
+    head.state.as_mut().unwrap().nodes =
+        vec![node("h:1", Persistence::Aof), node("h:2", Persistence::Unknown)];
+    head
 }
 
 /// The bytes version 1 wrote. They must be read for ever; a new version adds its own, it does not change these.
@@ -27,8 +46,20 @@ const VERSION_1: &str = "01\
     0200000000000000 0700000000000000 0800000000000000\
     01 01 0100000000000000 0100000000000000 6e 0900000000000000";
 
-fn version_1() -> Vec<u8> {
-    let digits: Vec<u32> = VERSION_1.chars().filter_map(|c| c.to_digit(16)).collect();
+/// The bytes version 2 wrote, likewise.
+const VERSION_2: &str = "02\
+    0300000000000000 0200000000000000 0807060504030201\
+    1000000000000000 30313233343536373839616263646566 01 02\
+    0200000000000000 6162\
+    0200000000000000 0500000000000000 0600000000000000\
+    0200000000000000 0700000000000000 0800000000000000\
+    01 01 0100000000000000 0100000000000000 6e 0900000000000000\
+    0200000000000000\
+    0300000000000000 683a31 0100000000000000 72 0100000000000000 70 0a00000000000000 03\
+    0300000000000000 683a32 0100000000000000 72 0100000000000000 70 0a00000000000000 00";
+
+fn frozen(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
     let mut bytes: Vec<u8> = digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect();
     let crc = crate::codec::checksum(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
@@ -36,33 +67,44 @@ fn version_1() -> Vec<u8> {
 }
 
 #[test]
-fn version_1_is_read_and_is_what_is_written() {
-    assert_eq!(upgrade::head(&version_1()), Ok(head()));
-    assert_eq!(head().encode(), version_1());
+fn version_1_is_read() {
+    assert_eq!(upgrade::head(&frozen(VERSION_1)), Ok(head_1()));
+}
+
+#[test]
+fn version_2_is_read_and_is_what_is_written() {
+    assert_eq!(upgrade::head(&frozen(VERSION_2)), Ok(head_2()));
+    assert_eq!(head_2().encode(), frozen(VERSION_2));
 }
 
 #[test]
 fn every_prefix_and_every_flipped_bit_of_a_record_is_damage() {
-    let bytes = version_1();
-    for end in 0..bytes.len() {
-        assert!(matches!(upgrade::head(&bytes[..end]), Err(DecodeError::Damaged(_))), "cut at {end}");
-    }
-    for at in 0..bytes.len() * 8 {
-        let mut bytes = bytes.clone();
-        bytes[at / 8] ^= 1 << (at % 8);
-        assert!(matches!(upgrade::head(&bytes), Err(DecodeError::Damaged(_))), "bit {at}");
+    for bytes in [frozen(VERSION_1), frozen(VERSION_2)] {
+        for end in 0..bytes.len() {
+            assert!(matches!(upgrade::head(&bytes[..end]), Err(DecodeError::Damaged(_))), "cut at {end}");
+        }
+        for at in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            assert!(matches!(upgrade::head(&bytes), Err(DecodeError::Damaged(_))), "bit {at}");
+        }
     }
 }
 
 #[test]
 fn a_count_that_is_too_large_reserves_nothing() {
-    let mut record = Encoder::new(1);
-    (0..3).for_each(|_| record.u64(0));
-    record.u8(1);
-    record.u8(2);
-    record.u64(u64::MAX);
-    let cut = upgrade::head(&record.finish(&[]));
-    assert_eq!(cut, Err(DecodeError::Damaged("a record ends too early")));
+    for version in [1, 2] {
+        let mut record = Encoder::new(version);
+        (0..3).for_each(|_| record.u64(0));
+        if version == 2 {
+            record.text("");
+        }
+        record.u8(1);
+        record.u8(2);
+        record.u64(u64::MAX);
+        let cut = upgrade::head(&record.finish(&[]));
+        assert_eq!(cut, Err(DecodeError::Damaged("a record ends too early")));
+    }
 }
 
 #[test]
@@ -76,7 +118,7 @@ fn a_guard_is_replaced_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(guard::read(dir.path()).unwrap(), None);
     for generation in [0, 1, u64::MAX] {
-        guard::write(dir.path(), generation).unwrap();
+        guard::write(dir.path(), generation, &Steps::default()).unwrap();
         assert_eq!(guard::read(dir.path()).unwrap(), Some(Ok(generation)));
     }
     guard::remove(dir.path()).unwrap();

@@ -333,6 +333,7 @@ impl Replica {
             reconcile: known && !merge,
             target: startup::identity(&shared.target),
             updated_at_ms: 0,
+            nodes: Vec::new(),
         };
         shared.over_existing.store(state.reconcile, Relaxed);
         shared.ledger.full_sync_begins(state).await?;
@@ -471,6 +472,7 @@ mod tests {
             reconcile: false,
             target,
             updated_at_ms: 0,
+            nodes: Vec::new(),
         };
         assert_eq!(resume(state.clone()), None);
         state.phase = Stored::Stable;

@@ -53,6 +53,7 @@ pub(crate) fn checkpoint_at(dir: &Path) -> Store {
         reconcile: false,
         target: TargetIdentity::Standalone { address: "127.0.0.1:1".into(), run_id: "77".into() },
         updated_at_ms: replica::ledger::now_ms(),
+        nodes: Vec::new(),
     };
     store.write(&state).unwrap();
     let key = b"a\nb".to_vec();

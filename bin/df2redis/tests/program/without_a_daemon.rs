@@ -109,7 +109,7 @@ fn the_checkpoint_is_shown_and_removed() {
     let Run { code, stdout, stderr } = run(&["checkpoint", "show", "--config", &file]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     for line in [
-        &format!("checkpoint      {}, write 2", checkpoint.display()),
+        &format!("checkpoint      {}, write 3", checkpoint.display()),
         "phase           stable sync",
         "replication id  0123456789abcdef0123456789abcdef01234567",
         "target          127.0.0.1:1, run id 77",

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkpoint::{NotInSync, Phase, State, TargetIdentity};
+use checkpoint::{NodeMark, NotInSync, Persistence, Phase, State, TargetIdentity};
 
 /// A state that is different for every `n`.
 pub fn state(n: u64) -> State {
@@ -17,6 +17,13 @@ pub fn state(n: u64) -> State {
         reconcile: n.is_multiple_of(2),
         target: TargetIdentity::Cluster { node_ids: vec!["a1".into(), "b2".into(), "c3".into()] },
         updated_at_ms: n,
+        nodes: vec![NodeMark {
+            address: "10.0.0.1:7000".into(),
+            run_id: format!("{n:040x}"),
+            replication_id: "0f".repeat(20),
+            offset: n * 100,
+            persistence: Persistence::Aof,
+        }],
     }
 }
 

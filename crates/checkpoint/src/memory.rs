@@ -1,0 +1,136 @@
+//! A checkpoint in memory, for tests that are deterministic: it outlives the "process" that writes to it, and fails when told.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::durable::check_order;
+use crate::{Commit, Durable, Error, NotInSync, State};
+
+/// A checkpoint in memory. Clones are handles of the same owner; [`Memory::reopen`] is the next process.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    kept: Arc<Mutex<Kept>>,
+    owner: u64,
+}
+
+/// When a commit that was told to fail does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing {
+    /// Nothing of it is kept.
+    Before,
+    /// All of it is kept, only nobody learns.
+    After,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    name: String,
+    state: Option<State>,
+    list: BTreeMap<(u32, Vec<u8>), NotInSync>,
+    commits: u64,
+    fails: BTreeMap<u64, Failing>,
+    owner: u64,
+    failed: bool,
+}
+
+impl Memory {
+    /// An empty checkpoint of that name.
+    pub fn new(name: &str) -> Memory {
+        let kept = Kept { name: name.to_owned(), ..Kept::default() };
+        Memory { kept: Arc::new(Mutex::new(kept)), owner: 0 }
+    }
+
+    /// What a new process finds. Handles of the ones before write nothing any more ([`Error::InUse`]); a failure is over.
+    #[must_use]
+    pub fn reopen(&self) -> Memory {
+        let mut kept = self.kept();
+        kept.owner += 1;
+        kept.failed = false;
+        Memory { kept: Arc::clone(&self.kept), owner: kept.owner }
+    }
+
+    /// Lets the `nth` commit from now on fail, the next one being 1. Every later one fails as well, until
+    /// [`Memory::reopen`].
+    pub fn fail_commit(&self, nth: u64, failing: Failing) {
+        let mut kept = self.kept();
+        let at = kept.commits + nth;
+        kept.fails.insert(at, failing);
+    }
+
+    /// Commits that were tried so far, by all owners.
+    pub fn commits(&self) -> u64 {
+        self.kept().commits
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Durable for Memory {
+    fn commit(&self, commit: &Commit) -> Result<(), Error> {
+        let mut kept = self.kept();
+        let dir = || PathBuf::from(MEMORY);
+        let failed = |what| Error::Io { dir: dir(), what: "writing", source: io::Error::other(what) };
+        if kept.owner != self.owner {
+            return Err(Error::InUse { dir: dir() });
+        }
+        if kept.failed {
+            return Err(failed("an earlier write failed"));
+        }
+        if let Some(state) = &commit.state {
+            check_order(Path::new(MEMORY), kept.state.as_ref(), state, commit.clean_stop)?;
+        }
+        kept.commits += 1;
+        let now = kept.commits;
+        let failing = kept.fails.remove(&now);
+        if failing == Some(Failing::Before) {
+            kept.failed = true;
+            return Err(failed("told to fail before"));
+        }
+        kept.take(commit);
+        if failing == Some(Failing::After) {
+            kept.failed = true;
+            return Err(failed("told to fail after"));
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Option<State> {
+        self.kept().state.clone()
+    }
+
+    fn listed(&self, limit: usize) -> Result<Vec<NotInSync>, Error> {
+        Ok(self.kept().list.values().take(limit).cloned().collect())
+    }
+
+    fn listed_count(&self) -> u64 {
+        self.kept().list.len() as u64
+    }
+
+    fn name(&self) -> String {
+        self.kept().name.clone()
+    }
+}
+
+impl Kept {
+    fn take(&mut self, commit: &Commit) {
+        if commit.clear_list {
+            self.list.clear();
+        }
+        for key in &commit.remove {
+            self.list.remove(key);
+        }
+        for entry in &commit.add {
+            self.list.insert((entry.db, entry.key.clone()), entry.clone());
+        }
+        if let Some(state) = &commit.state {
+            self.state = Some(state.clone());
+        }
+    }
+}
+
+/// Stands where a directory is named.
+const MEMORY: &str = "(in memory)";

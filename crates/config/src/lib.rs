@@ -6,12 +6,14 @@
 //! * [`Config::load`], [`Config::parse`], [`Config::from_urls`]: the three ways in
 //! * [`Source`], [`Target`], [`Mapping`], [`Checkpoint`], [`Spool`], [`Repair`], [`Dashboard`], [`Logging`]: the sections
 //! * [`mapping`]: which database of the source goes where
+//! * [`Config::differences`]: what a reload finds changed
 //! * [`Problems`], [`Warning`]: what to tell the operator
 //!
 //! Nothing here reads the environment or a clock: the environment is passed in as a lookup.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod address;
+mod difference;
 mod document;
 mod keys;
 mod load;

@@ -174,9 +174,13 @@ impl<'d> Reader<'d> {
 
     /// Records that a required setting is missing, at the line of its section if there is one.
     pub(crate) fn missing(&mut self, canonical: &str, hint: &str) {
+        self.problem_beside(canonical, "required key missing".to_owned(), hint);
+    }
+
+    /// Records a problem with a setting that the file does not have, at the line of its section if there is one.
+    pub(crate) fn problem_beside(&mut self, canonical: &str, message: String, hint: &str) {
         let section = canonical.split('.').next().unwrap_or_default();
         let line = self.sections.get(section).and_then(|place| self.document.line(&place.at));
-        let message = "required key missing".to_owned();
         self.problems.push(Problem {
             path: canonical.to_owned(),
             line,

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::read::Side;
+use crate::read::{Side, credential};
 use crate::{
     Address, Config, ExistingData, Mapping, Problem, Problems, Source, Target, TargetType, Tls, address,
 };
@@ -120,10 +120,14 @@ fn parse(text: &str, side: Side, env: &dyn Fn(&str) -> Option<String>) -> Result
         None => (String::new(), String::new()),
     };
     let password = env(side.password_variable()).filter(|p| !p.is_empty()).unwrap_or(password);
+    let password = match password.as_str() {
+        "" => credential(side, env)?,
+        _ => Some(SecretString::from(password)),
+    };
     Ok(Url {
         addrs,
         username: Some(username).filter(|name| !name.is_empty()),
-        password: (!password.is_empty()).then(|| SecretString::from(password)),
+        password,
         tls: tls.then(Tls::default),
         cluster,
     })

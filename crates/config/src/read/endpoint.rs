@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use super::credential;
 use crate::document::Content;
 use crate::keys;
 use crate::reader::{Place, Reader, printable};
@@ -24,6 +25,14 @@ impl Side {
         match self {
             Side::Source => "DF2REDIS_SOURCE_PASSWORD",
             Side::Target => "DF2REDIS_TARGET_PASSWORD",
+        }
+    }
+
+    /// The credential that carries the password.
+    pub(crate) fn credential(self) -> &'static str {
+        match self {
+            Side::Source => "source_password",
+            Side::Target => "target_password",
         }
     }
 
@@ -101,7 +110,7 @@ fn addresses(reader: &mut Reader<'_>, key: &str) -> Vec<Address> {
     addresses
 }
 
-/// The environment comes first, then `password`, then `password_file`. An empty password is none.
+/// The environment comes first, then `password` or `password_file`, then a credential. An empty password is none.
 fn password(
     reader: &mut Reader<'_>,
     side: Side,
@@ -125,10 +134,17 @@ fn password(
             }
         };
     }
-    written.map(|s| SecretString::from(s.text))
+    if let Some(written) = written {
+        return Some(SecretString::from(written.text));
+    }
+    credential(side, env).unwrap_or_else(|message| {
+        let hint = "the credential is the password and nothing else";
+        reader.problem_beside(&side.key("password"), message, hint);
+        None
+    })
 }
 
-fn password_from(file: &Path) -> Result<SecretString, String> {
+pub(super) fn password_from(file: &Path) -> Result<SecretString, String> {
     let shown = printable(&file.display().to_string());
     let mut text = fs::read_to_string(file).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => format!("{shown}: not UTF-8"),

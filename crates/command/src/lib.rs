@@ -11,6 +11,7 @@
 //! | [`dialect`] | what the target understands |
 //! | [`mod@slot`] | which slot of a cluster a name belongs to |
 //! | [`target`] | one command as it goes to the target |
+//! | [`mod@expect`] | which replies contradict the source, and what happens to an expiry |
 //! | [`treatment`] | what is to be done with a record or value |
 //! | [`touches`](touches()) | which keys a record touches, and how it is taken apart by them |
 //! | [`doubtful`](doubtful()) | which records do not say what the source did |
@@ -18,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod dialect;
+pub mod expect;
 pub mod mapping;
 pub mod slot;
 pub mod table;
@@ -32,8 +34,9 @@ mod snapshot;
 mod touches;
 
 pub use dialect::{Dialect, Flavour, Version};
-pub use mapping::{Collision, Mapping, MappingError, Placement, Rule};
 pub use doubtful::{DoubtfulWhy, doubtful};
+pub use expect::{Deadline, Expect, deadline, expect};
+pub use mapping::{Collision, Mapping, MappingError, Placement, Rule};
 pub use slot::slot;
 pub use target::{Commands, Effect, TargetCommand};
 pub use touches::{Shape, Touches, keep_keys, touches};

@@ -69,15 +69,14 @@ impl Repairs {
         }
     }
 
-    /// Whether this flow has come to the key's `R1`. While frozen it has not (rule 25). The caller's durable `reserved`
+    /// Whether this flow has come to the key's `R1`. The lanes may still have older commands of the key, or that move it,
+    /// and the value takes another lane: pass the flow's `applied`, or `disp` once its lanes are free of them. While frozen it has not (rule 25). The caller's durable `reserved`
     /// of every flow has to cover its `R1` as well (rule 6).
     #[must_use]
-    pub fn reached(&self, key: &SourceKey, disp: u64) -> Reached {
+    pub fn reached(&self, key: &SourceKey, at: u64) -> Reached {
         match self.keys.get(key).filter(|repair| repair.unknown_flow).map(|repair| &repair.stage) {
             None => Reached::Ended,
-            Some(Stage::Ready { r1, .. }) if disp >= *r1 && !(self.frozen && self.rules.on(25)) => {
-                Reached::Yes
-            }
+            Some(Stage::Ready { r1, .. }) if at >= *r1 && !(self.frozen && self.rules.on(25)) => Reached::Yes,
             Some(Stage::Ready { .. }) => Reached::NotYet,
             Some(Stage::Waiting { .. } | Stage::Reading { .. }) => Reached::Again,
         }
@@ -85,8 +84,12 @@ impl Repairs {
 
     /// The value has settled: the key leaves, and this flow's records that waited for it go through
     /// [`Repairs::record`] and on to routing. `None`: it left before.
+    ///
+    /// Only while [`Repairs::reached`] says yes for every flow: a record that moves the key may have come since the value
+    /// was sent, and then the coordinator has to read again ([`Repairs::unknown_void`] for every flow).
     pub fn release(&mut self, key: &SourceKey) -> Option<Vec<(u64, Record)>> {
-        self.unknown(key)?;
+        let repair = self.unknown(key)?;
+        assert!(matches!(repair.stage, Stage::Ready { .. }), "released although it has to be read again");
         let repair = self.take_out(key)?;
         self.listed.remove(key);
         self.counters.repaired += 1;

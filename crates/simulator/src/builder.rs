@@ -30,6 +30,7 @@ pub struct Builder {
     pub(crate) lsn_interval: Duration,
     pub(crate) journal_omit: bool,
     pub(crate) listen: bool,
+    pub(crate) tells_backlog: bool,
     pub(crate) clock: Clock,
 }
 
@@ -48,6 +49,7 @@ impl Default for Builder {
             lsn_interval: Duration::from_secs(3),
             journal_omit: true,
             listen: true,
+            tells_backlog: false,
             clock: Clock::system(),
         }
     }
@@ -81,6 +83,13 @@ impl Builder {
     /// Records kept per shard for partial sync (`shard_repl_backlog_len`, 8192 in v1.34 and v1.40).
     pub fn backlog(mut self, records: usize) -> Self {
         self.backlog = records;
+        self
+    }
+
+    /// Answers `CONFIG GET shard_repl_backlog_len`. A real v1.40.1 does not: the flag is not among those that CONFIG
+    /// knows.
+    pub fn tells_backlog(mut self, tells: bool) -> Self {
+        self.tells_backlog = tells;
         self
     }
 

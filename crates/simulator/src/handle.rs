@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use crate::commands::{self, Outcome};
 use crate::engine::Engine;
 use crate::server::{self, Shared};
-use crate::{AttachmentInfo, Builder, Error, Faults, Reply};
+use crate::{AttachmentInfo, Builder, Error, Faults, Reply, Standby};
 
 /// A running live master. Dropping it stops the master.
 #[derive(Debug)]
@@ -66,8 +68,93 @@ impl Handle {
     /// Behaves as if the process had been restarted: every connection is closed, the replication id is a new
     /// one, LSNs begin at 1, journaling is off until the next attach. The port stays the same.
     pub async fn restart(&self, keep_data: bool) {
-        self.shared.engine().restart(keep_data);
+        let shards = self.lsns().len();
+        self.restart_with(keep_data, shards).await;
+    }
+
+    /// [`Handle::restart`] with another number of shards (`--proactor_threads` changed).
+    ///
+    /// # Panics
+    /// If `shards` is not between 1 and 1024.
+    pub async fn restart_with(&self, keep_data: bool, shards: usize) {
+        assert!((1..=1024).contains(&shards), "shards must be between 1 and 1024");
+        self.shared.engine().restart(keep_data, shards);
         self.shared.disconnect(false);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Loads for `time` from now on; see [`Handle::set_loading`].
+    pub fn load_for(&self, time: Duration) {
+        self.shared.engine().loading_until = Some(Instant::now() + time);
+    }
+
+    /// Every connection that exists leads nowhere from now on: nothing that is sent on it is answered, and it is not
+    /// closed either, whatever happens here, until the master stops. New connections work. The master notices as a
+    /// real one does: see [`Faults::stall_flow`].
+    pub fn blackhole(&self) {
+        self.faults.kill_links_below(self.shared.next_client());
+    }
+
+    /// Shows itself as a replica: refuses REPLCONF and writes, and says so in INFO and ROLE. [`Handle::promote`] ends
+    /// it. It does not replicate; what it has when promoted is the [`Standby`]'s.
+    pub fn become_replica(&self) {
+        let mut engine = self.shared.engine();
+        engine.cancel_all();
+        engine.replica = true;
+    }
+
+    /// What a replica that has caught up would have at this moment. Promoted later, when this master has gone on, it is
+    /// a replica that was behind.
+    pub fn standby(&self) -> Standby {
+        self.shared.engine().standby()
+    }
+
+    /// Becomes a master that has what the replica `standby` had (`REPLICAOF NO ONE` with
+    /// `replicaof_no_one_start_journal`, the default from v1.37 on, or the replica's end of REPLTAKEOVER): its own
+    /// replication id, the LSNs going on where the replica stood, an answer for who asks with the old master's id.
+    /// Connections stay open. With another number of shards the LSNs begin anew and nothing is remembered.
+    pub fn promote(&self, standby: Standby) {
+        self.shared.engine().promote(standby);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// The master's side of REPLTAKEOVER up to the point where the replica has everything: commands are refused with
+    /// `-LOADING`, save PING and the replication commands, and a PING is the last record of every shard.
+    /// [`Handle::promote`] the standby elsewhere, then [`Handle::shut_down`] this one as soon as
+    /// [`Handle::acknowledged`] says so.
+    pub fn begin_takeover(&self) -> Standby {
+        let standby = self.shared.engine().begin_takeover();
+        self.shared.changed.notify_waiters();
+        standby
+    }
+
+    /// The takeover failed: commands are served again. The PINGs stay in the journal.
+    pub fn abort_takeover(&self) {
+        self.shared.engine().taken_over = false;
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Whether every attachment has acknowledged everything.
+    pub fn acknowledged(&self) -> bool {
+        let engine = self.shared.engine();
+        let (lsns, all) = (engine.offsets(), engine.attachment_infos());
+        all.iter().all(|a| a.acked.iter().zip(&lsns).all(|(acked, next)| acked >= next))
+    }
+
+    /// REPLTAKEOVER with this master as the replica that takes over from `old`. The old one waits, at most `patience`,
+    /// until all its replicas have acknowledged its last records, and shuts down.
+    pub async fn take_over(&self, old: &Handle, patience: Duration) {
+        self.promote(old.begin_takeover());
+        let until = Instant::now() + patience;
+        while !old.acknowledged() && Instant::now() < until {
+            let _ = timeout(Duration::from_millis(1), old.shared.changed.notified()).await;
+        }
+        old.shut_down();
+    }
+
+    /// Ends the process: everything is closed and nothing listens any more. The handle still tells what there was.
+    pub fn shut_down(&self) {
+        self.close();
     }
 
     /// While loading, DFLY and data commands answer `-LOADING`, REPLCONF does not.

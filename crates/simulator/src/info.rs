@@ -32,7 +32,7 @@ pub(crate) fn info(engine: &Engine, sections: &[Bytes]) -> String {
         out.push_str("# Memory\r\nused_memory:4000000\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n\r\n");
     }
     if wanted("persistence") {
-        let _ = write!(out, "# Persistence\r\nloading:{}\r\n\r\n", u8::from(engine.loading));
+        let _ = write!(out, "# Persistence\r\nloading:{}\r\n\r\n", u8::from(engine.is_loading()));
     }
     if wanted("replication") {
         replication(engine, &mut out);
@@ -60,6 +60,16 @@ fn shown_state(a: &Attachment) -> &'static str {
 }
 
 fn replication(engine: &Engine, out: &mut String) {
+    if engine.replica {
+        let _ = write!(
+            out,
+            "# Replication\r\nrole:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:0\r\nmaster_link_status:up\r\n\
+             master_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\nmaster_replid:{}\r\nslave_priority:100\r\n\
+             slave_read_only:1\r\n\r\n",
+            engine.replid
+        );
+        return;
+    }
     let _ = write!(out, "# Replication\r\nrole:master\r\nconnected_slaves:{}\r\n", engine.attachments.len());
     for (i, (&id, a)) in engine.attachments.iter().enumerate() {
         let lag = if a.state == State::StableSync { lag(engine, id) } else { 0 };
@@ -79,8 +89,11 @@ fn keyspace(engine: &Engine, out: &mut String) {
     }
 }
 
-/// `ROLE` of a master.
+/// `ROLE`.
 pub(crate) fn role(engine: &Engine) -> Reply {
+    if engine.replica {
+        return Reply::list(["slave", "127.0.0.1", "0", "online"].map(|w| Bytes::from_static(w.as_bytes())));
+    }
     let replica = |a: &Attachment| {
         Reply::Array(vec![Reply::bulk(a.ip()), Reply::bulk(a.port.to_string()), Reply::bulk(shown_state(a))])
     };
@@ -105,13 +118,14 @@ pub(crate) fn config(engine: &Engine, args: &[Bytes]) -> Reply {
                 ("replication_timeout", s.replication_timeout.as_millis().to_string()),
                 ("requirepass", String::new()),
                 ("serialization_max_chunk_size", "65536".to_owned()),
-                ("shard_repl_backlog_len", s.backlog.to_string()),
                 ("timeout", "0".to_owned()),
             ];
+            let backlog = s.tells_backlog.then(|| ("shard_repl_backlog_len", s.backlog.to_string()));
             let hit = |name: &str| patterns.iter().any(|p| glob(&p.to_ascii_lowercase(), name.as_bytes()));
             Reply::Map(
                 known
                     .into_iter()
+                    .chain(backlog)
                     .filter(|(name, _)| hit(name))
                     .map(|(name, value)| (Reply::bulk(name), Reply::bulk(value)))
                     .collect(),

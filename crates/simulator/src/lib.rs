@@ -15,6 +15,7 @@
 //! | `builder`, `handle`, `faults`, `clock` | the live master as a test sees it |
 //! | `server`, `session`, `request`, `reply`, `info` | its connections |
 //! | `engine`, `commands` | its data: shards, buckets, journals; what each command does and journals |
+//! | `takeover` | masters that go, replicas that are promoted |
 //! | `attach`, `snapshot`, `outbox` | its replicas: stages, full-sync streams with pre-images, pending bytes |
 //! | `wire` | encoders of the snapshot stream, the journal, DUMP payloads |
 //! | `replay`, `prepared` | masters whose bytes are written down beforehand |
@@ -38,6 +39,7 @@ mod request;
 mod server;
 mod session;
 mod snapshot;
+mod takeover;
 mod wire;
 
 pub use attach::AttachmentInfo;
@@ -50,3 +52,4 @@ pub use prepared::{Prepared, PreparedBuilder};
 pub use release::Release;
 pub use replay::{Capture, Pacing, Replay, ReplayBuilder, ReplayHandle};
 pub use reply::Reply;
+pub use takeover::Standby;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::attach::FlowLink;
 use crate::commands::is;
 use crate::engine::Engine;
+use crate::faults::Scripted;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
 use crate::request::{self, Malformed};
@@ -82,6 +83,18 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
+    /// Keeps a connection that leads nowhere from being closed: the other side must not learn that it ended.
+    async fn hold(&self, client: u64) {
+        if self.engine().faults.is_dead(client) {
+            let _ = self.epoch.subscribe().wait_for(|(_, stopped)| *stopped).await;
+        }
+    }
+
+    /// The number that the next connection gets.
+    pub(crate) fn next_client(&self) -> u64 {
+        self.clients.load(Ordering::Relaxed) + 1
+    }
+
     /// Waits for a change, or a little while.
     async fn some_change(&self) {
         let _ = timeout(RECHECK, self.changed.notified()).await;
@@ -113,6 +126,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
 /// Removes keys when their time has come, until the master stops.
 pub(crate) async fn expire(shared: Arc<Shared>) {
     let mut epoch = shared.epoch.subscribe();
+    let faults = shared.engine().faults.clone();
     loop {
         let wait = shared.engine().until_next_expiry().unwrap_or(FAR).clamp(EXPIRY_TICK, FAR);
         tokio::select! {
@@ -124,6 +138,7 @@ pub(crate) async fn expire(shared: Arc<Shared>) {
             }
             () = shared.sooner.notified() => {}
             () = tokio::time::sleep(wait) => {
+                faults.frozen().await;
                 if shared.engine().expire_due(1000) > 0 {
                     shared.changed.notify_waiters();
                 }
@@ -148,19 +163,21 @@ async fn connection(
     id: u64,
     peer: String,
 ) {
-    if epoch.borrow().1 {
+    if epoch.borrow().1 || shared.engine().faults.refuses() {
         return;
     }
     let session = Session::new(id, peer, &shared.engine());
-    let mut client = Client { shared: shared.clone(), session, reader, buf: BytesMut::new() };
+    let mut client =
+        Client { shared: shared.clone(), session, reader, buf: BytesMut::new(), lose_reply: false };
     tokio::select! {
             biased;
         _ = epoch.changed() => {}
         _ = client.serve(writer) => {}
     }
-    if let Some(id) = client.session.attachment {
-        shared.cancel(client.session.life, id);
+    if let Some(attachment) = client.session.attachment {
+        shared.cancel(client.session.life, attachment);
     }
+    shared.hold(id).await;
 }
 
 struct Client {
@@ -168,6 +185,8 @@ struct Client {
     session: Session,
     reader: Reader,
     buf: BytesMut,
+    /// The reply to the request at hand is not sent.
+    lose_reply: bool,
 }
 
 /// What a batch of requests ended with.
@@ -180,14 +199,19 @@ enum Then {
 impl Client {
     async fn serve(&mut self, mut writer: Writer) -> io::Result<()> {
         let mut retry = None;
+        let faults = self.shared.engine().faults.clone();
         loop {
+            faults.unanswered(self.session.id).await;
             let mut out = Vec::new();
             let then = self.batch(&mut out, retry.take());
             if let Then::Act(Step::Saturated(reply, id, outbox), _) = &then {
                 self.drained(*id, outbox).await;
-                reply.write(&mut out, self.session.resp3);
+                if !std::mem::take(&mut self.lose_reply) {
+                    reply.write(&mut out, self.session.resp3);
+                }
             }
             if !out.is_empty() {
+                faults.unanswered(self.session.id).await;
                 writer.write_all(&out).await?;
                 self.shared.changed.notify_waiters();
             }
@@ -227,8 +251,13 @@ impl Client {
     }
 
     async fn answer(&mut self, writer: &mut Writer, reply: &Reply) -> io::Result<()> {
+        if std::mem::take(&mut self.lose_reply) {
+            return Ok(());
+        }
         let mut out = Vec::new();
         reply.write(&mut out, self.session.resp3);
+        let faults = self.shared.engine().faults.clone();
+        faults.unanswered(self.session.id).await;
         writer.write_all(&out).await
     }
 
@@ -240,7 +269,19 @@ impl Client {
                 Some(args) => args,
                 None if out.len() >= REPLY_BATCH => return Then::Act(Step::Silent, Vec::new()),
                 None => match request::next(&mut self.buf) {
-                    Ok(Some(args)) => args,
+                    Ok(Some(args)) => match engine.faults.take_scripted(&args) {
+                        None => args,
+                        Some(Scripted::Swallow) => continue,
+                        Some(Scripted::HangUp) => return Then::Close,
+                        Some(Scripted::Raw(raw)) => {
+                            out.extend_from_slice(&raw);
+                            continue;
+                        }
+                        Some(Scripted::Lose) => {
+                            self.lose_reply = true;
+                            args
+                        }
+                    },
                     Ok(None) => return Then::Read,
                     Err(Malformed(what)) => {
                         Reply::Error(format!("ERR Protocol error: {what}")).write(out, false);
@@ -248,27 +289,30 @@ impl Client {
                     }
                 },
             };
-            let resp3 = self.session.resp3;
-            match self.session.step(&mut engine, &args) {
+            let (resp3, before) = (self.session.resp3, out.len());
+            let then = match self.session.step(&mut engine, &args) {
                 // Asked again, because HELLO answers in the protocol it switched to.
-                Step::Reply(reply) => reply.write(out, self.session.resp3),
-                Step::Raw(raw) => out.extend_from_slice(&raw),
-                Step::Silent => {}
+                Step::Reply(reply) => {
+                    reply.write(out, self.session.resp3);
+                    None
+                }
+                Step::Silent => None,
                 Step::Close(reply) => {
                     reply.write(out, resp3);
-                    return Then::Close;
+                    Some(Then::Close)
                 }
-                step @ Step::Flow(..) => {
-                    if let Step::Flow(_, reply) = &step {
-                        reply.write(out, resp3);
-                    }
-                    return Then::Act(step, args);
+                step @ (Step::Flow(..) | Step::Sync(_)) => {
+                    if let Step::Flow(_, reply) = &step { reply } else { &Reply::OK }.write(out, resp3);
+                    Some(Then::Act(step, args))
                 }
-                step @ Step::Sync(_) => {
-                    Reply::OK.write(out, resp3);
-                    return Then::Act(step, args);
-                }
+                // Their replies are not known yet.
                 step => return Then::Act(step, args),
+            };
+            if std::mem::take(&mut self.lose_reply) {
+                out.truncate(before);
+            }
+            if let Some(then) = then {
+                return then;
             }
         }
     }
@@ -329,7 +373,7 @@ impl Client {
 
     /// The life of a flow: a task writes, this one reads ACKs. Whatever ends it ends the attachment.
     async fn flow(&mut self, link: FlowLink, writer: Writer) -> io::Result<()> {
-        tokio::spawn(write_flow(self.shared.clone(), link.clone(), writer));
+        tokio::spawn(write_flow(self.shared.clone(), link.clone(), self.session.id, writer));
         let end = self.read_flow(&link);
         tokio::select! {
             biased;
@@ -343,6 +387,9 @@ impl Client {
     async fn read_flow(&mut self, link: &FlowLink) -> io::Result<()> {
         loop {
             while let Some(args) = request::next(&mut self.buf).map_err(|_| io::ErrorKind::InvalidData)? {
+                if self.shared.engine().faults.denies(&args) {
+                    return Ok(());
+                }
                 // ACKs are never answered, whatever is in them.
                 if let [name, option, lsn] = &args[..] {
                     let lsn = std::str::from_utf8(lsn).ok().and_then(|s| s.parse().ok());
@@ -361,8 +408,12 @@ impl Client {
 
 /// Walks one shard for one flow, as fast as its socket takes it.
 async fn traverse(shared: Arc<Shared>, link: FlowLink) {
-    let patience = shared.engine().settings.replication_timeout;
+    let (patience, faults) = {
+        let engine = shared.engine();
+        (engine.settings.replication_timeout, engine.faults.clone())
+    };
     loop {
+        faults.frozen().await;
         if timeout(patience, link.outbox.below(SNAPSHOT_WINDOW)).await.is_err() {
             tracing::warn!(
                 attachment = link.attachment,
@@ -384,13 +435,13 @@ async fn traverse(shared: Arc<Shared>, link: FlowLink) {
 }
 
 /// Sends what the outbox holds, with the scripted faults.
-async fn write_flow(shared: Arc<Shared>, link: FlowLink, mut writer: Writer) {
+async fn write_flow(shared: Arc<Shared>, link: FlowLink, client: u64, mut writer: Writer) {
     let faults = shared.engine().faults.clone();
     let mut sent = 0u64;
     while let Some(piece) = link.outbox.take().await {
         tokio::select! {
             biased;
-            () = faults.stalled(link.shard) => {}
+            () = faults.stalled(link.shard, client) => {}
             () = link.outbox.closed() => break,
         }
         let (n, cut) = faults.allowance(link.shard, sent, piece.len());
@@ -407,4 +458,5 @@ async fn write_flow(shared: Arc<Shared>, link: FlowLink, mut writer: Writer) {
         }
     }
     shared.cancel(link.life, link.attachment);
+    shared.hold(client).await;
 }

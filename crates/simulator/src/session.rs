@@ -20,8 +20,6 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub(crate) enum Step {
     Reply(Reply),
-    /// Scripted bytes instead of a reply.
-    Raw(Bytes),
     /// Nothing is answered.
     Silent,
     /// Answer and close.
@@ -55,7 +53,7 @@ enum User {
 /// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
-    id: u64,
+    pub(crate) id: u64,
     /// Which life of the master it belongs to; see [`Engine::life`].
     pub(crate) life: u64,
     peer: String,
@@ -100,10 +98,12 @@ impl Session {
     /// Looks at one request.
     pub(crate) fn step(&mut self, engine: &mut Engine, args: &[Bytes]) -> Step {
         let Some(name) = args.first() else { return Step::Silent };
-        if let Some(raw) = engine.faults.take_reply(args) {
-            return Step::Raw(raw);
-        }
         let upper = String::from_utf8_lossy(name).to_ascii_uppercase();
+        // Before the login is looked at (v1.40.1 `main_service.cc` VerifyCommandState).
+        if engine.taken_over && !matches!(upper.as_str(), "PING" | "REPLCONF" | "DFLY" | "CONFIG" | "CLIENT")
+        {
+            return loading();
+        }
         match (&self.user, upper.as_str()) {
             (_, "AUTH") => return self.auth(engine, &args[1..]),
             (_, "QUIT") => return Step::Close(Reply::OK),
@@ -114,6 +114,13 @@ impl Session {
                 return Step::Reply(Reply::Error(format!("NOPERM {user} has no ACL permissions")));
             }
             (User::Default, _) => {}
+        }
+        if engine.faults.denies(args) {
+            let user = match &self.user {
+                User::Replication(user) => user,
+                _ => "default",
+            };
+            return Step::Reply(Reply::Error(format!("NOPERM {user} has no ACL permissions")));
         }
         if self.queue.is_some()
             && !matches!(upper.as_str(), "EXEC" | "DISCARD" | "MULTI" | "REPLCONF" | "DFLY")
@@ -163,8 +170,11 @@ impl Session {
         let Some(spec) = commands::find(name.as_bytes()) else {
             return Step::Reply(Reply::Error(format!("ERR unknown command `{name}`")));
         };
-        if engine.loading {
+        if engine.is_loading() {
             return loading();
+        }
+        if engine.replica && spec.write {
+            return fail("READONLY You can't write against a read only replica.");
         }
         if engine.guard > 0 || engine.paused().is_some_and(|p| spec.write || !p.writes_only) {
             return Step::Later;
@@ -222,7 +232,7 @@ impl Session {
             self.queue = None;
             return fail("EXECABORT Transaction discarded because of previous errors.");
         }
-        if engine.loading {
+        if engine.is_loading() {
             self.queue = None;
             return loading();
         }

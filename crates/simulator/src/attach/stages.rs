@@ -72,13 +72,15 @@ impl Engine {
         let wanted = match rest {
             [] => None,
             [lsn] => Some(number(lsn).ok_or_else(not_integer)?),
-            [_, vector] => {
-                // A failover resume: there is never a former master here, so the answer is FULL.
+            // A failover resume: only of who followed the same master.
+            [former, vector] => {
                 let lsns = vector.split(|&b| b == b'-').map(number).collect::<Option<Vec<_>>>();
-                match lsns {
-                    Some(lsns) if lsns.len() == self.shards.len() => None,
-                    Some(_) => return Err(err("syntax error")),
-                    None => return Err(not_integer()),
+                let lsns = lsns.ok_or_else(not_integer)?;
+                let ours = self.former.as_ref().is_some_and(|f| f.replid.as_bytes() == former);
+                match lsns.get(shard) {
+                    _ if !ours => None,
+                    Some(&lsn) if lsns.len() == self.shards.len() => Some(lsn),
+                    _ => return Err(err("syntax error")),
                 }
             }
             _ => None,

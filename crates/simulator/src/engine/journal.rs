@@ -18,6 +18,11 @@ impl Journal {
         Journal { on: false, next: 1, ring: VecDeque::new(), capacity }
     }
 
+    /// One that is on and goes on from another master's LSNs (`StartInThreadAtLsn`, v1.34 and later).
+    pub(crate) fn starting_at(next: u64, capacity: usize) -> Self {
+        Journal { on: true, next, ..Journal::new(capacity) }
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         self.on
     }

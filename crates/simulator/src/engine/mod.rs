@@ -21,9 +21,10 @@ pub(crate) use random::Random;
 pub(crate) use tx::{Failure, Tx};
 
 use crate::attach::Attachment;
+use crate::takeover::FormerMaster;
 use crate::wire::journal as record;
 use crate::{Builder, Faults, Release};
-use shard::{Place, Shard};
+use shard::{Data, Place, Shard};
 
 /// A stop of client commands.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,14 @@ pub(crate) struct Engine {
     pub(crate) life: u64,
     pub(crate) full_syncs: u64,
     pub(crate) loading: bool,
+    /// Loading ends by itself then.
+    pub(crate) loading_until: Option<Instant>,
+    /// Shows itself as a replica and takes none.
+    pub(crate) replica: bool,
+    /// A replica is taking over (`TAKEN_OVER`).
+    pub(crate) taken_over: bool,
+    /// Set by a promotion.
+    pub(crate) former: Option<FormerMaster>,
     pub(crate) pause: Option<Pause>,
     /// Set while STARTSTABLE waits for a snapshot: every client command waits.
     pub(crate) guard: usize,
@@ -79,6 +88,10 @@ impl Engine {
             life: 0,
             full_syncs: 0,
             loading: false,
+            loading_until: None,
+            replica: false,
+            taken_over: false,
+            former: None,
             pause: None,
             guard: 0,
             chosen: VecDeque::new(),
@@ -89,24 +102,42 @@ impl Engine {
         }
     }
 
-    /// A new process: new replication id, no attachments, LSNs at 1, journaling off.
-    pub(crate) fn restart(&mut self, keep_data: bool) {
+    /// A new process: new replication id, no attachments, LSNs at 1, journaling off; perhaps another number of shards.
+    pub(crate) fn restart(&mut self, keep_data: bool, shards: usize) {
         self.cancel_all();
         self.life += 1;
         self.replid = self.rng.hex40();
         self.last_sync_id = 0;
         self.txid = 0;
         self.pause = None;
+        self.taken_over = false;
+        self.former = None;
         self.started = Instant::now();
-        for shard in &mut self.shards {
-            let mut fresh =
-                Shard::new(self.settings.backlog, self.settings.lsn_interval, self.sooner.clone());
-            if keep_data {
-                fresh.dbs = std::mem::take(&mut shard.dbs);
-                fresh.expiries = std::mem::take(&mut shard.expiries);
-            }
-            *shard = fresh;
+        self.settings.shards = shards;
+        let data: Vec<Data> = self.shards.iter_mut().map(Shard::take_data).collect();
+        let fresh = |_| Shard::new(self.settings.backlog, self.settings.lsn_interval, self.sooner.clone());
+        self.shards = (0..shards).map(fresh).collect();
+        if keep_data {
+            self.replace_data(data);
         }
+    }
+
+    /// Holds this data from now on, which may come from another number of shards.
+    pub(crate) fn replace_data(&mut self, data: Vec<Data>) {
+        self.shards.iter_mut().for_each(|s| drop(s.take_data()));
+        if data.len() == self.shards.len() {
+            self.shards.iter_mut().zip(data).for_each(|(shard, data)| shard.set_data(data));
+            return;
+        }
+        for (db, key, entry) in data.into_iter().flat_map(Data::into_entries) {
+            let at = self.place(&key);
+            self.shards[at.shard].insert(db, at.bucket, key, entry);
+        }
+    }
+
+    /// Whether the data set is being loaded.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.loading || self.loading_until.is_some_and(|t| t > Instant::now())
     }
 
     pub(crate) fn place(&self, key: &[u8]) -> Place {

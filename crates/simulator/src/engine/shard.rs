@@ -58,6 +58,21 @@ impl Default for Db {
     }
 }
 
+/// The data of one shard without its journal.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Data {
+    dbs: Vec<Option<Box<Db>>>,
+    expiries: BTreeSet<(u64, u16, Bytes)>,
+}
+
+impl Data {
+    /// Every key: database, key, entry.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (u16, Bytes, Entry)> {
+        let dbs = self.dbs.into_iter().zip(0u16..).filter_map(|(d, i)| Some((i, d?)));
+        dbs.flat_map(|(i, d)| d.buckets.into_iter().flatten().map(move |(k, e)| (i, k, e)))
+    }
+}
+
 /// One shard.
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -80,6 +95,23 @@ impl Shard {
             lsn_interval,
             sooner,
         }
+    }
+
+    /// A copy of the data.
+    pub(crate) fn data(&self) -> Data {
+        Data { dbs: self.dbs.clone(), expiries: self.expiries.clone() }
+    }
+
+    /// Takes the data out.
+    pub(crate) fn take_data(&mut self) -> Data {
+        let dbs = std::mem::replace(&mut self.dbs, (0..DBS).map(|_| None).collect());
+        Data { dbs, expiries: std::mem::take(&mut self.expiries) }
+    }
+
+    /// Puts data in, in the place of what is there.
+    pub(crate) fn set_data(&mut self, data: Data) {
+        (self.dbs, self.expiries) = (data.dbs, data.expiries);
+        self.sooner.notify_one();
     }
 
     pub(crate) fn entry(&self, db: u16, bucket: usize, key: &[u8]) -> Option<&Entry> {

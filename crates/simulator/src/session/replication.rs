@@ -11,6 +11,9 @@ use crate::reply::Reply;
 
 impl Session {
     pub(super) fn replconf(&mut self, engine: &mut Engine, args: &[Bytes]) -> Step {
+        if engine.replica {
+            return fail("ERR Replicating a replica is unsupported");
+        }
         if args.is_empty() || args.len() % 2 == 1 {
             return fail("ERR syntax error");
         }
@@ -62,7 +65,7 @@ impl Session {
                 engine.offsets().into_iter().map(|n| Reply::Int(n as i64)).collect(),
             ));
         }
-        if engine.loading {
+        if engine.is_loading() {
             return loading();
         }
         match args {

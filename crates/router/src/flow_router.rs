@@ -13,25 +13,28 @@
 //! Each flow has its own view of the slot map, and changes it slot by slot, only while nothing of that slot is out. A
 //! map that changed under a flow would let a new command overtake an older one on the way to the old owner.
 
+mod doubt;
 mod holding;
+mod replies;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use command::TargetCommand;
+use command::{Effect, TargetCommand};
 use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
-use tracing::debug;
 
-use crate::failure::{Cause, Failure};
+use crate::deadlines::Deadlines;
+use crate::failure::Failure;
 use crate::held::{Held, Way};
 use crate::lane::{Lane, Meta, Parked};
-use crate::outcome::{Outcome, Transient, classify};
+use crate::outcome::Transient;
 use crate::target::{NodeId, Target};
 use crate::tracker::{Origin, Tracker};
-use crate::wire::{self, Event, Run};
+use crate::wire::{self, Event, Predecessor, Wiring};
+
+use doubt::Moving;
 
 /// How a router behaves.
 #[derive(Debug, Clone, Default)]
@@ -70,11 +73,16 @@ pub struct FlowRouter {
     /// This flow's view of the slot map.
     owners: Vec<NodeId>,
     lanes: Vec<Option<Lane>>,
-    held: HashMap<u16, Held>,
+    held: BTreeMap<u16, Held>,
     /// How often a slot was refused in a row.
-    attempts: HashMap<u16, u32>,
+    attempts: BTreeMap<u16, u32>,
     /// Connections that broke and may still have bytes in their node's socket buffer.
-    predecessors: HashMap<NodeId, i64>,
+    predecessors: BTreeMap<NodeId, Predecessor>,
+    /// Moving commands that were not answered yet, in the order of the flow.
+    moving: BTreeMap<u64, Moving>,
+    deadlines: Deadlines,
+    /// A node does not tell the expiry of keys.
+    probes_refused: bool,
     tracker: Tracker,
     failures: Vec<Failure>,
     counters: Counters,
@@ -96,15 +104,20 @@ impl FlowRouter {
     /// A router that behaves as `options` say.
     pub fn with(target: Arc<Target>, flow: usize, window: usize, options: RouterOptions) -> Self {
         let (events_in, events) = unbounded_channel();
+        let mut deadlines = Deadlines::default();
+        deadlines.set_remembering(options.repair);
         FlowRouter {
             owners: target.owners(),
             target,
             flow,
             options,
             lanes: Vec::new(),
-            held: HashMap::new(),
-            attempts: HashMap::new(),
-            predecessors: HashMap::new(),
+            held: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            predecessors: BTreeMap::new(),
+            moving: BTreeMap::new(),
+            deadlines,
+            probes_refused: false,
             tracker: Tracker::default(),
             failures: Vec::new(),
             counters: Counters::default(),
@@ -144,12 +157,17 @@ impl FlowRouter {
 
     /// Whether doubtful keys are repaired from now on.
     pub fn set_repair(&mut self, repair: bool) {
-        self.options.repair = repair;
+        if self.options.repair != repair {
+            self.options.repair = repair;
+            self.deadlines.set_remembering(repair);
+        }
     }
 
-    /// Whether every TTL that the target's keys may have was given by this router: the target was empty when this
+    /// Whether every expiry that the target's keys may have was given by this router: the target was empty when this
     /// process began. Until that is said, any key may have one (rule 32).
-    pub fn set_ttl_history(&mut self, _known: bool) {}
+    pub fn set_ttl_history(&mut self, known: bool) {
+        self.deadlines.set_known(known);
+    }
 
     /// Opens the placing of a repaired value. Its commands follow as [`FlowRouter::send`] with [`Origin::Repair`], and
     /// then [`FlowRouter::repair_close`]. A token is used once.
@@ -165,13 +183,6 @@ impl FlowRouter {
     /// The tokens all of whose commands were settled since the last call. One with a [`Failure`] is never among them.
     pub fn take_settled_repairs(&mut self) -> Vec<u64> {
         self.tracker.take_settled_repairs()
-    }
-
-    /// The keys that become doubtful with keys `names` of database `db` (rule 11): the other keys of every moving
-    /// command behind number `after` (of all: `None`) that touches one of them and has not been answered, and so on,
-    /// in the order in which the commands are executed.
-    pub fn contaminated(&self, _db: u32, _names: &[Bytes], _after: Option<u64>) -> Vec<(u32, Bytes)> {
-        Vec::new()
     }
 
     /// Whether there is room for another command.
@@ -207,6 +218,7 @@ impl FlowRouter {
             .map(|h| h.retry_at)
             .min();
         tokio::select! {
+            biased;
             event = self.events.recv() => {
                 let event = event.expect("the router itself keeps a sender");
                 self.handle(event);
@@ -243,7 +255,11 @@ impl FlowRouter {
     fn put(&mut self, command: TargetCommand, origin: Origin) {
         let TargetCommand { db, slot, args, key, effect, .. } = command;
         self.next_seq += 1;
-        let meta = Meta::new(self.next_seq, slot, db, effect, origin, key);
+        let mut meta = Meta::new(self.next_seq, slot, db, effect, origin, key);
+        self.expect(&mut meta, &args);
+        if effect == Effect::Moving {
+            self.note_moving(&meta, &args);
+        }
         if !self.held.is_empty()
             && let Some(held) = self.held.get_mut(&slot)
         {
@@ -266,10 +282,15 @@ impl FlowRouter {
         if self.lanes[index].is_none() {
             self.next_generation += 1;
             let generation = self.next_generation;
-            let predecessor = self.predecessors.get(&node).copied();
+            let wiring = Wiring {
+                target: self.target.clone(),
+                node,
+                generation,
+                name: self.options.name.clone(),
+                predecessor: self.predecessors.get(&node).filter(|_| self.options.rules.on(8)).cloned(),
+            };
             let (input, output) = unbounded_channel();
-            let run =
-                wire::run(self.target.clone(), node, generation, predecessor, output, self.events_in.clone());
+            let run = wire::run(wiring, output, self.events_in.clone());
             let task = tokio::spawn(run).abort_handle();
             self.lanes[index] = Some(Lane::new(generation, input, task));
         }
@@ -279,162 +300,6 @@ impl FlowRouter {
     /// The lane that an event speaks of, unless it was replaced meanwhile.
     fn current(&mut self, node: NodeId, generation: u64) -> Option<&mut Lane> {
         self.lanes.get_mut(node.index())?.as_mut().filter(|lane| lane.generation == generation)
-    }
-
-    fn handle(&mut self, event: Event) {
-        match event {
-            Event::Up { node, generation, client_id } => {
-                self.predecessors.remove(&node);
-                if let Some(lane) = self.current(node, generation) {
-                    lane.client_id = client_id;
-                    debug!(flow = self.flow, node = %self.target.address(node), "lane connected");
-                }
-            }
-            Event::Replies { node, generation, runs } => {
-                for run in runs {
-                    if self.current(node, generation).is_none() {
-                        return;
-                    }
-                    match run {
-                        Run::Done(count) => self.executed(node, count),
-                        Run::Refused(message) => self.refused(node, &message),
-                    }
-                }
-            }
-            Event::Down { node, generation, was_up, reason } => {
-                if self.current(node, generation).is_some() {
-                    self.broken(node, was_up, &reason);
-                }
-            }
-        }
-    }
-
-    fn executed(&mut self, node: NodeId, count: u32) {
-        let quiet = self.held.is_empty() && self.attempts.is_empty();
-        for _ in 0..count {
-            let Some(lane) = self.lanes[node.index()].as_mut() else { return };
-            let Some(answered) = lane.answered() else {
-                self.broken(node, true, "more replies than commands");
-                return;
-            };
-            if quiet {
-                let origin = answered.done(|meta| meta.origin);
-                self.count_executed(origin);
-                self.tracker.settle(origin);
-            } else {
-                let parked = answered.park();
-                self.executed_while_held(parked);
-            }
-        }
-    }
-
-    fn count_executed(&mut self, origin: Origin) {
-        if origin != Origin::Lane {
-            self.counters.executed += 1;
-        }
-    }
-
-    /// A command was executed while some slots are held: its own may be among them.
-    fn executed_while_held(&mut self, parked: Parked) {
-        let (slot, origin) = (parked.meta.slot, parked.meta.origin);
-        self.count_executed(origin);
-        if origin == Origin::Lane {
-            return;
-        }
-        self.attempts.remove(&slot);
-        let Some(held) = self.held.get_mut(&slot) else {
-            self.tracker.settle(origin);
-            return;
-        };
-        held.in_flight = held.in_flight.saturating_sub(1);
-        if held.probing {
-            // The target takes commands of this slot again.
-            self.tracker.settle(origin);
-            let owner = self.owners[slot as usize];
-            self.release(slot, Way::Moved(owner));
-            return;
-        }
-        let overtaken = held.overtaken_by(&parked);
-        for gone in overtaken.pointless {
-            self.tracker.settle(gone.meta.origin);
-        }
-        if overtaken.broken.is_empty() {
-            self.tracker.settle(origin);
-        } else {
-            self.fail(
-                parked,
-                Cause::Overtaken,
-                "executed before an earlier command of the same key that was refused".into(),
-            );
-            for earlier in overtaken.broken {
-                self.fail(
-                    earlier,
-                    Cause::Overtaken,
-                    "refused, and overtaken by a later command of the same key".into(),
-                );
-            }
-        }
-        self.release_if_quiet(slot);
-    }
-
-    fn refused(&mut self, node: NodeId, message: &[u8]) {
-        let Some(lane) = self.lanes[node.index()].as_mut() else { return };
-        let Some(answered) = lane.answered() else {
-            self.broken(node, true, "more replies than commands");
-            return;
-        };
-        let mut parked = answered.park();
-        if parked.meta.origin == Origin::Lane {
-            // The database was checked before, and ASKING is never refused by a cluster: what follows on this
-            // connection would land in the wrong place.
-            let reason =
-                format!("the target refused to prepare the connection: {}", String::from_utf8_lossy(message));
-            self.broken(node, true, &reason);
-            return;
-        }
-        match classify(message) {
-            Outcome::Moved { addr, .. } => {
-                self.counters.redirects += 1;
-                let owner = self.target.node_at(&addr, node);
-                self.target.learn(parked.meta.slot, owner);
-                self.hold(parked, Way::Moved(owner));
-            }
-            Outcome::Ask { addr } => {
-                self.counters.redirects += 1;
-                let importer = self.target.node_at(&addr, node);
-                parked.asked = true;
-                self.hold(parked, Way::Ask(importer));
-            }
-            Outcome::Later(why) => {
-                self.counters.retries += 1;
-                self.hold(parked, Way::Later(why));
-            }
-            Outcome::Failed(message) => self.failed(parked, message),
-            Outcome::Done => {}
-        }
-    }
-
-    fn failed(&mut self, parked: Parked, message: String) {
-        let slot = parked.meta.slot;
-        self.fail(parked, Cause::Refused, message);
-        if let Some(held) = self.held.get_mut(&slot) {
-            held.in_flight = held.in_flight.saturating_sub(1);
-            if held.probing {
-                // It was refused for a reason of its own; the slot is open again.
-                let owner = self.owners[slot as usize];
-                self.release(slot, Way::Moved(owner));
-            } else {
-                self.release_if_quiet(slot);
-            }
-        }
-    }
-
-    fn fail(&mut self, parked: Parked, cause: Cause, message: String) {
-        self.counters.failures += 1;
-        let (db, seq, origin) = (parked.meta.db, parked.meta.seq, parked.meta.origin);
-        self.tracker.fail(origin);
-        let (args, keys, contaminated) = (parked.args(), parked.keys(), Vec::new());
-        self.failures.push(Failure { args, keys, db, contaminated, cause, seq, message, origin });
     }
 }
 

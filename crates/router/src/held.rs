@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use command::Effect;
+use rules::Rules;
 use tokio::time::Instant;
 
 use crate::lane::Parked;
 use crate::outcome::Transient;
 use crate::target::NodeId;
+use crate::tracker::Origin;
 
 /// Where the commands of a held slot go when they may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +67,8 @@ impl Held {
 
     pub(crate) fn insert(&mut self, parked: Parked) {
         self.bytes += parked.bytes.len();
-        for key in parked.keys() {
-            self.touching.entry((parked.meta.db, key)).or_default().insert(parked.meta.seq);
+        for place in parked.places() {
+            self.touching.entry(place).or_default().insert(parked.meta.seq);
         }
         self.queue.insert(parked.meta.seq, parked);
     }
@@ -83,8 +85,7 @@ impl Held {
     fn remove(&mut self, seq: u64) -> Option<Parked> {
         let parked = self.queue.remove(&seq)?;
         self.bytes -= parked.bytes.len();
-        for key in parked.keys() {
-            let key = (parked.meta.db, key);
+        for key in parked.places() {
             if let Some(list) = self.touching.get_mut(&key) {
                 list.remove(&seq);
                 if list.is_empty() {
@@ -104,16 +105,16 @@ impl Held {
     /// A command that overwrites all keys of an earlier one makes that one pointless. Anything else was executed on a
     /// state that it must not have seen, or leaves one in which the earlier one would do harm.
     pub(crate) fn overtaken_by(&mut self, executed: &Parked) -> Overtaken {
-        let keys = executed.keys();
+        let places = executed.places();
         let mut earlier = BTreeSet::new();
-        for key in &keys {
-            if let Some(list) = self.touching.get(&(executed.meta.db, key.clone())) {
+        for place in &places {
+            if let Some(list) = self.touching.get(place) {
                 earlier.extend(list.range(..executed.meta.seq));
             }
         }
         let mut overtaken = Overtaken::default();
         for parked in earlier.into_iter().filter_map(|seq| self.remove(seq)) {
-            let covered = parked.keys().iter().all(|key| keys.contains(key));
+            let covered = parked.places().iter().all(|place| places.contains(place));
             match executed.meta.effect {
                 Effect::Overwrite if covered => overtaken.pointless.push(parked),
                 _ => overtaken.broken.push(parked),
@@ -123,21 +124,28 @@ impl Held {
     }
 }
 
-/// The unanswered commands of a broken connection, sorted out: what may be sent again, and what may not.
+/// The unanswered commands of a broken connection, sorted out: what may be sent again, and what may not. Both keep
+/// their order; what the lane sent for its own sake is in neither.
 ///
-/// A command that was sent and not answered may or may not have been executed. Sending it again is right when it
-/// gives the same result twice. A command that would give another result is not sent again; its keys are reported.
-pub(crate) fn sort_unanswered(unanswered: Vec<Parked>) -> (Vec<Parked>, Vec<Parked>) {
-    unanswered
-        .into_iter()
-        .partition(|parked| matches!(parked.meta.effect, Effect::Overwrite | Effect::Repeatable))
+/// A command that was sent and not answered may or may not have been executed. Where its keys can be read from the
+/// source again, nothing is sent twice (rule 9). Otherwise sending it again is right when it gives the same result
+/// twice; a command that would give another result is not sent again.
+pub(crate) fn sort_unanswered(
+    unanswered: Vec<Parked>,
+    repair: bool,
+    rules: Rules,
+) -> (Vec<Parked>, Vec<Parked>) {
+    let ours = unanswered.into_iter().filter(|parked| parked.meta.origin != Origin::Lane);
+    ours.partition(|parked| match parked.meta.origin {
+        Origin::Record(_) | Origin::Repair(_) if repair => !rules.on(9),
+        _ => matches!(parked.meta.effect, Effect::Overwrite | Effect::Repeatable),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lane::Meta;
-    use crate::tracker::Origin;
 
     fn parked(seq: u64, command: &str, effect: Effect) -> Parked {
         let args: Vec<&str> = command.split(' ').collect();
@@ -202,14 +210,39 @@ mod tests {
         assert!(slot.is_empty());
     }
 
-    #[test]
-    fn unanswered_commands_that_must_not_be_doubled_are_not_sent_again() {
-        let (again, never) = sort_unanswered(vec![
+    fn of_every_effect() -> Vec<Parked> {
+        vec![
             parked(1, "SET a 1", Effect::Overwrite),
             parked(2, "INCR n", Effect::NotRepeatable),
             parked(3, "HSET h f 1", Effect::Repeatable),
             parked(4, "RENAME a b", Effect::Moving),
-        ]);
+        ]
+    }
+
+    #[test]
+    fn unanswered_commands_that_must_not_be_doubled_are_not_sent_again() {
+        let (again, never) = sort_unanswered(of_every_effect(), false, Rules::all());
         assert_eq!((seqs(&again), seqs(&never)), (vec![1, 3], vec![2, 4]));
+    }
+
+    #[test]
+    fn rule_9_sends_no_unanswered_record_again() {
+        let (again, never) = sort_unanswered(of_every_effect(), true, Rules::all());
+        assert_eq!((seqs(&again), seqs(&never)), (vec![], vec![1, 2, 3, 4]));
+
+        let mut snapshot = of_every_effect();
+        snapshot.iter_mut().for_each(|parked| parked.meta.origin = Origin::Snapshot);
+        snapshot[0].meta.origin = Origin::Repair(7);
+        snapshot[2].meta.origin = Origin::Lane;
+        let (again, never) = sort_unanswered(snapshot, true, Rules::all());
+        assert_eq!((seqs(&again), seqs(&never)), (vec![], vec![1, 2, 4]));
+    }
+
+    #[test]
+    fn a_move_touches_two_databases() {
+        let mut other = parked(1, "SET k 1", Effect::Overwrite);
+        other.meta.db = 3;
+        let overtaken = held([other]).overtaken_by(&parked(5, "MOVE k 3", Effect::Moving));
+        assert_eq!(seqs(&overtaken.broken), [1]);
     }
 }

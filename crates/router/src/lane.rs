@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use command::Effect;
+use command::{Effect, Expect};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
@@ -28,13 +28,17 @@ pub(crate) struct Meta {
     pub(crate) db: u32,
     pub(crate) effect: Effect,
     pub(crate) origin: Origin,
+    /// Which reply contradicts the source (rule 31).
+    pub(crate) expect: Expect,
+    /// Of a command: a question for the key's expiry goes in front of it (rule 32). Of the lane's own: it is that question.
+    pub(crate) probe: bool,
     /// Target name of its first key.
     pub(crate) key: Bytes,
 }
 
 impl Meta {
     pub(crate) fn new(seq: u64, slot: u16, db: u32, effect: Effect, origin: Origin, key: Bytes) -> Self {
-        Meta { seq, end: 0, slot, db, effect, origin, key }
+        Meta { seq, end: 0, slot, db, effect, origin, expect: Expect::Anything, probe: false, key }
     }
 }
 
@@ -70,6 +74,26 @@ impl Parked {
         let keys = command::table::keys(&self.args());
         if keys.is_empty() { vec![self.meta.key.clone()] } else { keys }
     }
+
+    /// Every key that it touches, with its database.
+    pub(crate) fn places(&self) -> Vec<(u32, Bytes)> {
+        places(&self.meta, &self.args())
+    }
+}
+
+/// Every key that a command touches, with its database: `MOVE` reaches a second one.
+pub(crate) fn places(meta: &Meta, args: &[Bytes]) -> Vec<(u32, Bytes)> {
+    let mut places: Vec<_> = command::table::keys(args).into_iter().map(|key| (meta.db, key)).collect();
+    if places.is_empty() {
+        places.push((meta.db, meta.key.clone()));
+    }
+    if let [name, key, to] = args
+        && name.eq_ignore_ascii_case(b"MOVE")
+        && let Some(to) = std::str::from_utf8(to).ok().and_then(|db| db.parse().ok())
+    {
+        places.push((to, key.clone()));
+    }
+    places
 }
 
 #[derive(Debug)]
@@ -97,6 +121,10 @@ pub(crate) struct Lane {
     pub(crate) generation: u64,
     /// Known once the connection is up.
     pub(crate) client_id: Option<i64>,
+    /// The process behind the node; known once the connection is up.
+    pub(crate) run_id: Option<String>,
+    /// The next command changes the expiry of a key that was found to have none (rule 32).
+    pub(crate) ambiguous: bool,
     input: UnboundedSender<Bytes>,
     task: AbortHandle,
     db: u32,
@@ -118,6 +146,8 @@ impl Lane {
         Lane {
             generation,
             client_id: None,
+            run_id: None,
+            ambiguous: false,
             input,
             task,
             db: 0,
@@ -131,19 +161,42 @@ impl Lane {
     /// Appends a command, behind a SELECT where the database changes.
     pub(crate) fn push<A: AsRef<[u8]>>(&mut self, meta: Meta, args: &[A]) {
         self.select(meta.db);
+        if meta.probe {
+            self.push_probe(&meta);
+        }
         self.append(meta, |out| resp::write_command(out, args));
     }
 
     /// Appends a command that is encoded already.
     pub(crate) fn push_encoded(&mut self, parked: Parked) {
         self.select(parked.meta.db);
+        if parked.meta.probe {
+            self.push_probe(&parked.meta);
+        }
+        self.append(parked.meta, |out| out.extend_from_slice(&parked.bytes));
+    }
+
+    /// Appends a command for the node that imports its slot.
+    pub(crate) fn push_asking(&mut self, parked: Parked) {
+        if parked.meta.probe {
+            self.push_own(&["ASKING"]);
+            self.push_probe(&parked.meta);
+        }
+        self.push_own(&["ASKING"]);
         self.append(parked.meta, |out| out.extend_from_slice(&parked.bytes));
     }
 
     /// Appends a command that only prepares the next one.
-    pub(crate) fn push_own<A: AsRef<[u8]>>(&mut self, args: &[A]) {
+    fn push_own<A: AsRef<[u8]>>(&mut self, args: &[A]) {
         let meta = Meta::new(0, 0, self.db, Effect::Repeatable, Origin::Lane, Bytes::new());
         self.append(meta, |out| resp::write_command(out, args));
+    }
+
+    /// Asks for the expiry of the key whose expiry the next command changes (rule 32).
+    fn push_probe(&mut self, of: &Meta) {
+        let mut meta = Meta::new(0, 0, self.db, Effect::Repeatable, Origin::Lane, Bytes::new());
+        meta.probe = true;
+        self.append(meta, |out| resp::write_command(out, &[b"PTTL", &of.key[..]]));
     }
 
     fn select(&mut self, db: u32) {
@@ -223,6 +276,11 @@ pub(crate) struct Answered<'a> {
 }
 
 impl Answered<'_> {
+    /// What is remembered of it.
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.lane.sent[0].metas[self.index]
+    }
+
     /// Only what is needed of a command that was executed.
     pub(crate) fn done<R>(self, f: impl FnOnce(&Meta) -> R) -> R {
         let chunk = &mut self.lane.sent[0];

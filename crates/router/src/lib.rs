@@ -11,6 +11,7 @@
 //! | [`target`] | the servers: kind, slot map, identity, what they understand |
 //! | [`flow_router`] | the lanes of one flow and the order of their commands |
 //! | `lane`, `wire` | one connection: what is out, and the socket |
+//! | `deadlines` | which keys may have an expiry |
 //! | `held` | slots whose commands wait |
 //! | [`tracker`] | the applied LSN |
 //! | [`failure`] | a command that leaves doubtful keys behind |
@@ -25,6 +26,7 @@
 
 pub mod cross;
 pub mod durability;
+mod deadlines;
 pub mod error;
 pub mod failure;
 pub mod flow_router;

@@ -130,7 +130,7 @@ async fn end_named(connection: &mut Connection, name: &str) -> Result<Option<usi
                 killed.insert(*id);
             }
         }
-        wait(connection, patience, found.len()).await?;
+        wait(connection.addr(), patience, found.len()).await?;
     }
 }
 
@@ -148,15 +148,15 @@ pub(crate) async fn end_client(connection: &mut Connection, id: i64) -> Result<E
             Listed::Clients(clients) if clients.iter().all(|client| client.id != id) => {
                 return Ok(Ended::Surely);
             }
-            Listed::Clients(_) => wait(connection, patience, 1).await?,
+            Listed::Clients(_) => wait(connection.addr(), patience, 1).await?,
             Listed::Forbidden => return Ok(Ended::Unknown),
         }
     }
 }
 
-async fn wait(connection: &Connection, until: Instant, count: usize) -> Result<(), Error> {
+async fn wait(addr: &str, until: Instant, count: usize) -> Result<(), Error> {
     if Instant::now() >= until {
-        return Err(Error::StillConnected { addr: connection.addr().to_owned(), count });
+        return Err(Error::StillConnected { addr: addr.to_owned(), count });
     }
     tokio::time::sleep(PAUSE).await;
     Ok(())

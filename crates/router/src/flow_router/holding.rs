@@ -1,6 +1,6 @@
 //! Slots that are held: when, and how they are let go.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use crate::lane::{Lane, Parked};
 use crate::outcome::Transient;
 use crate::target::NodeId;
 use crate::tracker::Origin;
+use crate::wire::Predecessor;
 
 /// How often an outage of the target is mentioned again.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -93,9 +94,7 @@ impl FlowRouter {
             match way {
                 // Keys of the slot that are still with the owner stay there; one that is not is asked for there first.
                 Way::Ask(importer) if std::mem::take(&mut parked.asked) => {
-                    let lane = self.lane(importer);
-                    lane.push_own(&["ASKING"]);
-                    lane.push_encoded(parked);
+                    self.lane(importer).push_asking(parked);
                 }
                 _ => self.lane(owner).push_encoded(parked),
             }
@@ -142,18 +141,20 @@ impl FlowRouter {
             warn!(flow = self.flow, node = address, reason, "target connection lost");
         }
         self.tell_waiting(Transient::Disconnected, || format!("{address}: {reason}"));
-        if let Some(id) = lane.client_id {
-            self.predecessors.insert(node, id);
+        if was_up {
+            let predecessor = Predecessor { client_id: lane.client_id, run_id: lane.run_id.clone() };
+            self.predecessors.insert(node, predecessor);
         }
         let (unanswered, unsent) = lane.dismantle();
         let (mut again, never) = match was_up {
-            true => sort_unanswered(unanswered),
+            true => sort_unanswered(unanswered, self.options.repair, self.options.rules),
             false => (unanswered, Vec::new()),
         };
         again.extend(unsent);
         // Every slot that had something out on this lane is held, with its count taken anew from the other lanes.
-        let returned = again.iter().chain(&never).map(|parked| parked.meta.slot);
-        let mut slots: HashMap<u16, usize> = returned.map(|slot| (slot, 0)).collect();
+        let returned = again.iter().chain(&never).filter(|parked| parked.meta.origin != Origin::Lane);
+        let returned = returned.map(|parked| parked.meta.slot);
+        let mut slots: BTreeMap<u16, usize> = returned.map(|slot| (slot, 0)).collect();
         for open in self.lanes.iter().flatten().flat_map(Lane::open_slots) {
             slots.entry(open).and_modify(|count| *count += 1);
         }

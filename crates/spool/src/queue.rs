@@ -1,33 +1,28 @@
-//! The queue itself: one producer, one consumer.
+//! The two ends: one producer, one consumer.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::{Error, Options, PushError, WhenFull};
+use crate::state::{Admission, State};
+use crate::{Error, Gauge, Options, PushError, WhenFull, worker};
 
 #[derive(Debug)]
-struct State {
-    chunks: VecDeque<Bytes>,
-    bytes: usize,
-    limit: usize,
-    ended: bool,
-    abandoned: bool,
-}
-
-#[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
-    readable: Notify,
-    writable: Notify,
+    pub(crate) readable: Notify,
+    pub(crate) writable: Notify,
+    /// Wakes the worker.
+    pub(crate) work: Condvar,
+    pub(crate) dir: Option<PathBuf>,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held cannot leave the queue half-changed: every critical section
-        // below only moves whole chunks.
+        // only moves whole chunks.
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
@@ -44,51 +39,76 @@ pub struct Receiver {
     shared: Arc<Shared>,
 }
 
-/// A queue that holds at most `limit` bytes, and always at least one chunk, whatever its size.
+/// A spool without a disk part that holds at most `limit` bytes, and always at least one chunk, whatever its size.
+/// A push waits for room.
 pub fn channel(limit: usize) -> (Sender, Receiver) {
-    let state = State { chunks: VecDeque::new(), bytes: 0, limit, ended: false, abandoned: false };
-    let shared =
-        Arc::new(Shared { state: Mutex::new(state), readable: Notify::new(), writable: Notify::new() });
+    open(Options { memory: limit, disk: None, when_full: WhenFull::Stall })
+}
+
+/// An empty spool. Touches no disk.
+pub fn open(options: Options) -> (Sender, Receiver) {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State::new(&options)),
+        readable: Notify::new(),
+        writable: Notify::new(),
+        work: Condvar::new(),
+        dir: options.disk.map(|disk| disk.dir),
+    });
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
 
-/// A spool of this size.
-pub fn open(options: Options) -> (Sender, Receiver) {
-    channel(options.memory)
-}
+/// Says that a push waits, for as long as it does.
+struct Stalled<'s>(&'s Shared);
 
-/// Removes the segments that a crashed process left below `dir` (a flow's directory, or the directory of several), and
-/// returns how many. A `dir` that does not exist holds none. Files that are not segments by name are not touched.
-///
-/// # Errors
-/// What cannot be read or removed; the error names it.
-pub fn clean(_dir: &std::path::Path) -> std::io::Result<u64> {
-    Ok(0)
+impl Drop for Stalled<'_> {
+    fn drop(&mut self) {
+        self.0.lock().stalled = false;
+    }
 }
 
 impl Sender {
-    /// Appends a chunk, after waiting until there is room for it. An empty queue takes any chunk.
+    /// Appends a chunk, after waiting until there is room for it. An empty spool takes any chunk. One push at a time.
+    ///
+    /// Cancel-safe: the chunk is in the spool when this returns `Ok`, and else nothing of it is.
     ///
     /// # Errors
-    /// [`PushError::Closed`] when the receiver was dropped.
+    /// [`PushError::Full`] only with [`WhenFull::Drop`].
     pub async fn push(&self, chunk: Bytes) -> Result<(), PushError> {
         if chunk.is_empty() {
             return Ok(());
         }
+        let mut stalled = None;
         loop {
             {
                 let mut state = self.shared.lock();
                 if state.abandoned {
                     return Err(PushError::Closed);
                 }
-                if state.chunks.is_empty() || state.bytes + chunk.len() <= state.limit {
-                    state.bytes += chunk.len();
-                    state.chunks.push_back(chunk);
-                    drop(state);
-                    self.shared.readable.notify_one();
-                    return Ok(());
+                if state.error.is_some() {
+                    return Err(PushError::Broken);
+                }
+                match state.admit(&chunk) {
+                    Admission::Memory => {
+                        drop(state);
+                        self.shared.readable.notify_one();
+                        return Ok(());
+                    }
+                    Admission::Handover => {
+                        // A worker that cannot be started is tried again with the next chunk; until then this one
+                        // waits in memory.
+                        let start = !std::mem::replace(&mut state.worker, true);
+                        drop(state);
+                        if start {
+                            worker::start(&self.shared);
+                        }
+                        self.shared.work.notify_one();
+                        return Ok(());
+                    }
+                    Admission::Full => return Err(PushError::Full),
+                    Admission::Later => state.stalled = true,
                 }
             }
+            stalled.get_or_insert_with(|| Stalled(&self.shared));
             self.shared.writable.notified().await;
         }
     }
@@ -104,55 +124,23 @@ impl Drop for Sender {
 impl Receiver {
     /// The next chunk in order; `None` when the sender is gone and everything was taken.
     ///
-    /// Cancel-safe: a chunk is either returned or still in the queue.
-    pub async fn pop(&mut self) -> Option<Bytes> {
-        loop {
-            {
-                let mut state = self.shared.lock();
-                if let Some(chunk) = state.chunks.pop_front() {
-                    state.bytes -= chunk.len();
-                    drop(state);
-                    self.shared.writable.notify_one();
-                    return Some(chunk);
-                }
-                if state.ended {
-                    return None;
-                }
-            }
-            self.shared.readable.notified().await;
-        }
-    }
-
-    /// The next chunk if one is there already.
-    pub fn try_pop(&mut self) -> Option<Bytes> {
-        let mut state = self.shared.lock();
-        let chunk = state.chunks.pop_front()?;
-        state.bytes -= chunk.len();
-        drop(state);
-        self.shared.writable.notify_one();
-        Some(chunk)
-    }
-
-    /// Bytes that wait in the queue.
-    pub fn bytes(&self) -> usize {
-        self.shared.lock().bytes
-    }
-
-    /// A handle that tells how full the queue is, and how full it may become.
-    pub fn gauge(&self) -> Gauge {
-        Gauge { shared: self.shared.clone() }
-    }
-}
-
-impl Receiver {
-    /// The next chunk in order; `None` when the sender is gone and everything was taken.
-    ///
     /// Cancel-safe: a chunk is either returned or still in the spool.
     ///
     /// # Errors
     /// What was written to disk cannot be read back. The error stays.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        Ok(self.pop().await)
+        loop {
+            if let Some(chunk) = self.try_next()? {
+                return Ok(Some(chunk));
+            }
+            {
+                let state = self.shared.lock();
+                if state.ended && state.error.is_none() && state.is_empty() {
+                    return Ok(None);
+                }
+            }
+            self.shared.readable.notified().await;
+        }
     }
 
     /// The next chunk if one is in memory already.
@@ -160,66 +148,44 @@ impl Receiver {
     /// # Errors
     /// As [`Self::next`].
     pub fn try_next(&mut self) -> Result<Option<Bytes>, Error> {
-        Ok(self.try_pop())
+        let mut state = self.shared.lock();
+        let Some(chunk) = state.take() else {
+            return state.error.clone().map_or(Ok(None), Err);
+        };
+        let work = state.wakes_worker();
+        drop(state);
+        if work {
+            self.shared.work.notify_one();
+        }
+        self.shared.writable.notify_one();
+        Ok(Some(chunk))
+    }
+
+    /// [`Self::next`] of a spool without a disk part, which cannot fail.
+    pub async fn pop(&mut self) -> Option<Bytes> {
+        self.next().await.unwrap_or_default()
+    }
+
+    /// [`Self::try_next`] of a spool without a disk part, which cannot fail.
+    pub fn try_pop(&mut self) -> Option<Bytes> {
+        self.try_next().unwrap_or_default()
+    }
+
+    /// Bytes that wait, in memory and on disk.
+    pub fn bytes(&self) -> usize {
+        self.gauge().bytes()
+    }
+
+    /// A handle that tells how full the spool is, and how full it may become.
+    pub fn gauge(&self) -> Gauge {
+        Gauge { shared: self.shared.clone() }
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.abandoned = true;
-        state.chunks.clear();
-        state.bytes = 0;
-        drop(state);
+        self.shared.lock().abandon();
         self.shared.writable.notify_one();
+        self.shared.work.notify_one();
     }
-}
-
-/// Looks at a queue from elsewhere, without keeping it open.
-#[derive(Debug, Clone)]
-pub struct Gauge {
-    shared: Arc<Shared>,
-}
-
-impl Gauge {
-    /// Bytes that wait in the queue.
-    pub fn bytes(&self) -> usize {
-        self.shared.lock().bytes
-    }
-
-    /// How full the spool is and was.
-    pub fn levels(&self) -> Levels {
-        Levels::default()
-    }
-
-    /// Changes the bound of the disk part (bytes); 0: nothing more is written.
-    pub fn set_disk_limit(&self, _limit: u64) {}
-
-    /// Changes what a full spool does.
-    pub fn set_when_full(&self, _when_full: WhenFull) {}
-
-    /// Changes the limit (bytes); a waiting [`Sender::push`] looks again.
-    pub fn set_limit(&self, limit: usize) {
-        self.shared.lock().limit = limit;
-        self.shared.writable.notify_one();
-    }
-}
-
-/// How full a spool is and was, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Levels {
-    /// Waiting in memory.
-    pub memory: u64,
-    /// Waiting on disk.
-    pub disk: u64,
-    /// Most that may wait in memory.
-    pub memory_limit: u64,
-    /// Most that segment files may take; 0 where there is no disk part.
-    pub disk_limit: u64,
-    /// Most that ever waited in memory.
-    pub memory_peak: u64,
-    /// Most that ever waited on disk.
-    pub disk_peak: u64,
-    /// Whether a push waits for room now.
-    pub stalled: bool,
 }

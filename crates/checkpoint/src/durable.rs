@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::{Error, NotInSync, Phase, State};
 
@@ -30,6 +31,11 @@ pub trait Durable: Send + Sync + Debug {
     /// [`Error::Regression`]: nothing was written, the checkpoint can be used on. Any other: it is unknown whether it was
     /// written, and nothing more will be; open the checkpoint again.
     fn commit(&self, commit: &Commit) -> Result<(), Error>;
+
+    /// How long a commit takes where it does not block; `None`: it blocks its thread.
+    fn delay(&self) -> Option<Duration> {
+        None
+    }
 
     /// What was written last; `None` if nothing ever was.
     fn state(&self) -> Option<State>;

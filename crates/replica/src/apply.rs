@@ -8,30 +8,36 @@ use bytes::Bytes;
 use checkpoint::NotInSync;
 use command::{Commands, CrossKey, CrossOperation, Effect, MissingKind, SourceKey, TargetCommand, Treatment};
 use router::cross::{Transfer, transfer};
-use router::{Failure, Origin};
-use tracing::warn;
+use repair::Verdict;
+use router::{Cause, Failure, Origin};
+use tracing::{debug, warn};
 
 use crate::error::Error;
-use crate::flow_task::{End, FlowTask, stopped};
-use crate::ledger::now_ms;
+use crate::flow_task::{End, FlowTask, is_global, keys_touched, no_key, stopped};
+use crate::ledger::Entry;
 use crate::removal::flow_of;
 use crate::status::SHOWN_NOT_IN_SYNC;
 
 /// Where in the stream a treatment comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
+pub enum Place {
     /// The snapshot, its journal blobs included.
     Snapshot,
     /// The next record of the journal.
     Record,
+    /// A value read from the source, by its token.
+    Repair(u64),
 }
 
-/// Keys that a record leaves behind; the record stays open until they are stored.
+/// Keys that are to be listed; the record they come from stays open until they are.
 #[derive(Debug)]
 pub struct Doubt {
-    keys: Vec<SourceKey>,
-    reason: String,
-    origin: Origin,
+    /// The keys; none where they are listed already, or about to be.
+    pub(crate) keys: Vec<SourceKey>,
+    /// Why.
+    pub(crate) reason: String,
+    /// The record that is held back.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Pause before something that the target could not do is tried again.
@@ -40,9 +46,18 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Most bytes of a reason that are stored.
 const REASON: usize = 200;
 
+/// Why the keys of a record go under repair that may have been sent before.
+pub(crate) const UNCERTAIN: &str = "sent or not when the program ended";
+
+/// Why the keys of missed records go under repair.
+const MISSED: &str = "missed while the link was down, and the source gave it no LSN";
+
+/// Why the other keys of a record that moves a value go under repair.
+pub(crate) const MOVING: &str = "its value comes from, or goes to, a key under repair";
+
 impl FlowTask {
     /// One item of the snapshot other than its frame.
-    pub(crate) async fn snapshot_item(&mut self, item: rdb::Item) -> Result<(), End> {
+    pub(crate) async fn snapshot_item(&mut self, item: rdb::Item, missed: bool) -> Result<(), End> {
         let broken = |error: command::translator::Error| End::StartOver(format!("snapshot: {error}"));
         match item {
             rdb::Item::Value(value) => {
@@ -53,44 +68,64 @@ impl FlowTask {
                 self.note_database(value.meta.db)?;
                 self.know(value.meta.db, &value.meta.key);
                 let treatment = self.translator.value(value, self.now_ms).map_err(broken)?;
-                self.apply(treatment, Position::Snapshot).await
+                self.apply(treatment, Place::Snapshot).await
             }
             rdb::Item::Begin(begin) => {
                 self.status.keys.fetch_add(1, Relaxed);
                 self.note_database(begin.meta.db)?;
                 self.know(begin.meta.db, &begin.meta.key);
                 let treatment = self.translator.begin(begin, self.now_ms);
-                self.apply(treatment, Position::Snapshot).await
+                self.apply(treatment, Place::Snapshot).await
             }
             rdb::Item::Piece { id, piece } => {
                 let treatment = self.translator.piece(id, piece, self.now_ms).map_err(broken)?;
-                self.apply(treatment, Position::Snapshot).await
+                self.apply(treatment, Place::Snapshot).await
             }
             rdb::Item::End { id } => {
                 let treatment = self.translator.end(id).map_err(broken)?;
-                self.apply(treatment, Position::Snapshot).await
+                self.apply(treatment, Place::Snapshot).await
             }
-            rdb::Item::JournalBlob(blob) => self.blob(blob).await,
+            rdb::Item::JournalBlob(blob) => self.blob(blob, missed).await,
             rdb::Item::Aux { key, value } => self.aux(&key, value).await,
             _ => Ok(()),
         }
     }
 
     /// A record among the snapshot's entries. Its LSN is not known: only JOURNAL_OFFSET tells.
-    async fn blob(&mut self, blob: Bytes) -> Result<(), End> {
+    async fn blob(&mut self, blob: Bytes, missed: bool) -> Result<(), End> {
         let entry = journal::decode_blob(blob)
             .map_err(|e| End::StartOver(format!("journal in the snapshot: {e}")))?;
         let journal::Entry::Record(record) = entry else { return Ok(()) };
         self.status.records.fetch_add(1, Relaxed);
         self.note_database(record.db)?;
+        if missed && self.shared.repair {
+            // Which of them were sent before is not known: a record that was missed has no LSN in this form.
+            let keys = keys_touched(record.db, &record.args);
+            if !keys.is_empty() && !is_global(&record.args) {
+                self.repair_keys(keys, repair::Cause::Uncertain, MISSED, None);
+                return Ok(());
+            }
+        }
         self.remove_stale(record.db, &record.args).await?;
+        let record = match self.repairs.is_empty() || is_global(&record.args) {
+            true => record,
+            false => match self.repairs.record(0, &record) {
+                Verdict::Send => record,
+                Verdict::Rest(rest) => rest,
+                Verdict::Taken => return Ok(()),
+                Verdict::Moving(keys) => {
+                    self.repair_keys(keys, repair::Cause::Moving, MOVING, None);
+                    return Ok(());
+                }
+            },
+        };
         match self.translator.record(record, self.now_ms) {
             // Entries from before the flush may still follow, on this flow and on others (v1.40.1 `replica.cc`
             // HandleJournalBlob).
             Treatment::Global(global) => {
                 Err(End::StartOver(format!("{global:?} was executed at the source during the snapshot")))
             }
-            treatment => self.apply(treatment, Position::Snapshot).await,
+            treatment => self.apply(treatment, Place::Snapshot).await,
         }
     }
 
@@ -99,7 +134,7 @@ impl FlowTask {
         if key == b"lua" {
             let args = ["SCRIPT", "LOAD"].map(|word| Bytes::from_static(word.as_bytes()));
             let args = args.into_iter().chain([value]).collect();
-            return self.apply(Treatment::Broadcast(args), Position::Snapshot).await;
+            return self.apply(Treatment::Broadcast(args), Place::Snapshot).await;
         }
         Ok(())
     }
@@ -113,27 +148,33 @@ impl FlowTask {
     }
 
     /// Does what a treatment says. A record's commands are handed out all or none.
-    pub(crate) async fn apply(&mut self, treatment: Treatment, position: Position) -> Result<(), End> {
+    pub(crate) async fn apply(&mut self, treatment: Treatment, place: Place) -> Result<(), End> {
         match treatment {
-            Treatment::Send(commands) => self.send(commands, position).await,
+            Treatment::Send(commands) => self.send(commands, place).await,
             Treatment::Reduced { commands, missing } => {
                 self.shared.status.lacks(&missing, "the key is kept without it");
-                self.send(commands, position).await
+                self.send(commands, place).await
             }
             Treatment::Lacking(missing) => {
                 self.shared.status.lacks(&missing, policy(missing.kind));
-                self.pass(position);
+                self.pass(place);
                 Ok(())
             }
             Treatment::Ignore(reason) => {
                 self.shared.status.ignored(reason.words());
-                self.pass(position);
+                self.pass(place);
                 Ok(())
             }
-            Treatment::Broadcast(args) => self.broadcast(args, position).await,
-            Treatment::CrossKey(what) => self.cross(*what, position).await,
+            Treatment::Broadcast(args) => self.broadcast(args, place).await,
+            // Rule 15: a value that goes from node to node is read anew on both sides.
+            Treatment::CrossKey(what) if self.shared.repair && self.shared.rules.on(15) => {
+                let keys = vec![what.from.source, what.to.source];
+                self.doubt(keys, "moved from one node, slot or database of the target to another", place);
+                Ok(())
+            }
+            Treatment::CrossKey(what) => self.cross(*what, place).await,
             Treatment::NotInSync { keys, reason } => {
-                self.doubt(keys, reason.to_string(), position);
+                self.doubt(keys, &reason.to_string(), place);
                 Ok(())
             }
             Treatment::Collision(collision) => Err(End::Fatal(Error::Collision(collision))),
@@ -142,7 +183,7 @@ impl FlowTask {
     }
 
     /// Nothing else of this flow is on its way meanwhile. Interrupted, it is executed again from the start.
-    async fn cross(&mut self, what: CrossKey, position: Position) -> Result<(), End> {
+    async fn cross(&mut self, what: CrossKey, place: Place) -> Result<(), End> {
         self.settle_all_unless_stopped().await?;
         for db in [what.from.db, what.to.db] {
             self.check_database(db).await?;
@@ -151,7 +192,7 @@ impl FlowTask {
         let result = loop {
             let result = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Err(End::Stopped),
+                () = stopped(&mut stop) => return Err(End::STOPPED),
                 result = transfer(&mut self.side, &what) => result,
             };
             match result {
@@ -166,32 +207,40 @@ impl FlowTask {
             // A MOVE is logged even when it moved nothing.
             Transfer::Missing if what.operation != CrossOperation::Move => "no such key on the target".into(),
             Transfer::Done | Transfer::Taken | Transfer::Missing => {
-                self.pass(position);
+                self.pass(place);
                 return Ok(());
             }
             Transfer::Refused(message) => message,
         };
         let keys = vec![what.from.source, what.to.source];
-        self.doubt(keys, format!("{:?}: {reason}", what.operation), position);
+        self.doubt(keys, &format!("{:?}: {reason}", what.operation), place);
         Ok(())
     }
 
     async fn wait_before_retry(&mut self) -> Result<(), End> {
         tokio::select! {
             biased;
-            () = stopped(&mut self.channels.stop) => Err(End::Stopped),
+            () = stopped(&mut self.channels.stop) => Err(End::STOPPED),
             () = tokio::time::sleep(RETRY) => Ok(()),
         }
     }
 
-    async fn send(&mut self, commands: Commands, position: Position) -> Result<(), End> {
+    async fn send(&mut self, commands: Commands, place: Place) -> Result<(), End> {
+        let twice = |command: &TargetCommand| matches!(command.effect, Effect::Overwrite | Effect::Repeatable);
+        if self.cautious && place == Place::Record && !commands.as_slice().iter().all(twice) {
+            let names = commands.as_slice().iter().map(|command| (command.db, command.args.as_slice()));
+            let names = names.flat_map(|(db, args)| command::table::keys(args).into_iter().map(move |key| (db, key)));
+            let keys = names.filter_map(|(db, name)| self.shared.mapping.source_name(db, &name)).collect();
+            self.doubt(keys, UNCERTAIN, place);
+            return Ok(());
+        }
         for command in commands.as_slice() {
             if !self.databases.contains(&command.db) {
                 self.check_database(command.db).await?;
             }
         }
         self.room().await?;
-        let origin = self.open(position);
+        let origin = self.open(place);
         for command in commands {
             self.router.send(command, origin);
         }
@@ -208,7 +257,7 @@ impl FlowTask {
         loop {
             let checked = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Err(End::Stopped),
+                () = stopped(&mut stop) => return Err(End::STOPPED),
                 checked = self.shared.target.check_database(db) => checked,
             };
             match checked {
@@ -225,13 +274,13 @@ impl FlowTask {
         }
     }
 
-    async fn broadcast(&mut self, args: Vec<Bytes>, position: Position) -> Result<(), End> {
+    async fn broadcast(&mut self, args: Vec<Bytes>, place: Place) -> Result<(), End> {
         for node in self.shared.target.masters() {
             // A script that a node does not take concerns no key: clients load it again when it is missing.
             let mut stop = self.channels.stop.clone();
             let called = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Err(End::Stopped),
+                () = stopped(&mut stop) => return Err(End::STOPPED),
                 called = self.side.call_node(node, 0, &args) => called,
             };
             match called {
@@ -244,14 +293,15 @@ impl FlowTask {
                 Err(error) => warn!(%error, "script not loaded"),
             }
         }
-        self.pass(position);
+        self.pass(place);
         Ok(())
     }
 
-    fn open(&mut self, position: Position) -> Origin {
-        match position {
-            Position::Snapshot => Origin::Snapshot,
-            Position::Record => Origin::Record(self.router.tracker().open_record()),
+    fn open(&mut self, place: Place) -> Origin {
+        match place {
+            Place::Snapshot => Origin::Snapshot,
+            Place::Record => Origin::Record(self.router.tracker().open_record()),
+            Place::Repair(token) => Origin::Repair(token),
         }
     }
 
@@ -261,78 +311,120 @@ impl FlowTask {
         }
     }
 
-    fn pass(&mut self, position: Position) {
-        if position == Position::Record {
+    fn pass(&mut self, place: Place) {
+        if place == Place::Record {
             self.pass_record();
         }
     }
 
-    fn doubt(&mut self, keys: Vec<SourceKey>, reason: String, position: Position) {
-        let origin = self.open(position);
+    /// Something that cannot be sent: its keys go under repair.
+    fn doubt(&mut self, keys: Vec<SourceKey>, reason: &str, place: Place) {
+        if let Place::Repair(token) = place {
+            self.repairs.failed(token, repair::Failed::Refused(reason.to_owned()));
+            return;
+        }
+        let origin = self.open(place);
         self.router.tracker().add(origin);
         self.close(origin);
-        self.doubts.push(Doubt { keys, reason, origin });
+        self.repair_keys(keys, repair::Cause::Doubtful, reason, Some(origin));
     }
 
-    /// Stores the keys that refused commands and doubtful records leave behind; only then their records are applied.
+    /// Puts the keys under repair that refused and unanswered commands leave behind, and lists them durably; only then
+    /// their records are applied (repair rules 3, 9 and 10).
     pub(crate) async fn record_doubts(&mut self) -> Result<(), End> {
-        let failures = self.router.take_failures();
-        if failures.is_empty() && self.doubts.is_empty() {
-            return Ok(());
-        }
-        let doubts = std::mem::take(&mut self.doubts);
-        let mut list = Vec::new();
-        for failure in &failures {
-            let keys = self.keys_of(failure);
-            let name = failure.args.first().map(|name| name.escape_ascii().to_string()).unwrap_or_default();
-            warn!(
-                flow = self.flow,
-                command = name,
-                message = failure.message,
-                "the target refused a command"
-            );
-            self.list(&mut list, keys, &failure.message, failure.origin());
-        }
-        for doubt in &doubts {
-            if doubt.keys.is_empty() {
-                warn!(
-                    flow = self.flow,
-                    reason = doubt.reason,
-                    "a record was passed over, its keys are not known"
-                );
+        loop {
+            let failures = self.router.take_failures();
+            if failures.is_empty() && self.doubts.is_empty() {
+                return Ok(());
             }
-            self.list(&mut list, doubt.keys.clone(), &doubt.reason, doubt.origin);
+            for failure in &failures {
+                self.failed(failure);
+            }
+            let doubts = std::mem::take(&mut self.doubts);
+            let mut list = Vec::new();
+            for doubt in &doubts {
+                self.list(&mut list, doubt);
+            }
+            if !list.is_empty() {
+                let written = self.shared.ledger.write(Entry::default().list(list)).await;
+                written.map_err(|e| End::Fatal(e.into()))?;
+                let (count, first) = self.shared.ledger.listed(SHOWN_NOT_IN_SYNC);
+                self.shared.status.set_not_in_sync(count, first);
+            }
+            self.router.settle_failures(failures);
+            for origin in doubts.into_iter().filter_map(|doubt| doubt.origin) {
+                self.router.tracker().settle(origin);
+            }
         }
-        let ledger = &self.shared.ledger;
-        ledger.add_not_in_sync(list).await.map_err(|e| End::Fatal(e.into()))?;
-        let (count, first) = ledger.not_in_sync(SHOWN_NOT_IN_SYNC).await.map_err(|e| End::Fatal(e.into()))?;
-        self.shared.status.set_not_in_sync(count, first);
-        self.router.settle_failures(failures);
-        for doubt in doubts {
-            self.router.tracker().settle(doubt.origin);
-        }
-        Ok(())
     }
 
-    fn list(&self, list: &mut Vec<NotInSync>, keys: Vec<SourceKey>, reason: &str, origin: Origin) {
-        let lsn = match origin {
-            Origin::Record(lsn) => lsn,
-            Origin::Snapshot | Origin::Repair(_) | Origin::Lane => 0,
-        };
-        let mut reason: String = reason.chars().take(REASON).collect();
-        let mut keys = keys;
-        if keys.is_empty() {
-            reason.push_str(" (its keys are not known)");
-            keys.push(SourceKey { db: 0, key: Bytes::new() });
+    fn failed(&mut self, failure: &Failure) {
+        let name = failure.args.first().map(|name| name.escape_ascii().to_string()).unwrap_or_default();
+        let (flow, message) = (self.flow, failure.message.as_str());
+        match failure.cause {
+            Cause::Refused => warn!(flow, command = name, message, "the target refused a command"),
+            _ => debug!(flow, command = name, message, cause = ?failure.cause, "a command's effect is not known"),
         }
-        for SourceKey { db, key } in keys {
+        let mut keys = self.keys_of(failure);
+        if let Origin::Repair(token) = failure.origin() {
+            self.repairs.failed(
+                token,
+                match failure.cause {
+                    Cause::Refused => repair::Failed::Refused(message.to_owned()),
+                    _ => repair::Failed::Unanswered,
+                },
+            );
+        }
+        // Rule 11: in the router, where the order of the commands is known.
+        for (db, name) in &failure.contaminated {
+            keys.extend(self.shared.mapping.source_name(*db, name));
+        }
+        let cause = match failure.cause {
+            Cause::Refused => repair::Cause::Refused,
+            Cause::Unanswered => repair::Cause::Unanswered,
+            Cause::Contradicted => repair::Cause::Expired,
+            Cause::Overtaken => repair::Cause::Contaminated,
+            Cause::Lost => repair::Cause::Lost,
+        };
+        if self.shared.repair {
+            for key in &keys {
+                self.repairs.begin(key.clone(), cause, self.next);
+            }
+        }
+        // The failure itself holds its record back until it is handed in again.
+        self.doubts.push(Doubt { keys, reason: message.to_owned(), origin: None });
+    }
+
+    fn list(&self, list: &mut Vec<NotInSync>, doubt: &Doubt) {
+        let lsn = match doubt.origin {
+            Some(Origin::Record(lsn)) => lsn,
+            _ => 0,
+        };
+        if doubt.keys.is_empty() && doubt.reason.is_empty() {
+            return;
+        }
+        let mut reason: String = doubt.reason.chars().take(REASON).collect();
+        let unknown = [no_key()];
+        let keys = match doubt.keys.as_slice() {
+            [] => {
+                warn!(flow = self.flow, reason, "a record was passed over, its keys are not known");
+                reason.push_str(" (its keys are not known)");
+                &unknown
+            }
+            keys => keys,
+        };
+        for key in keys {
+            // A key that is listed already stays under its first reason.
+            if self.shared.ledger.lists(key) {
+                continue;
+            }
             list.push(NotInSync {
-                db,
-                key: key.to_vec(),
+                db: key.db,
+                key: key.key.to_vec(),
                 reason: reason.clone(),
                 flow: self.flow as u32,
                 lsn,
-                at_ms: now_ms(),
+                at_ms: self.shared.clock.now_ms(),
             });
         }
     }
@@ -352,7 +444,7 @@ impl FlowTask {
     }
 
     /// Removes a key that the source lacks, in the key's own lane.
-    pub(crate) fn send_removal(&mut self, key: &SourceKey) {
+    pub(crate) fn send_removal(&mut self, key: &SourceKey, origin: Origin) {
         let Some((db, name)) = self.shared.mapping.target_name(key.db, &key.key) else { return };
         let slot = if self.shared.target.is_cluster() { command::slot(&name) } else { 0 };
         let command = TargetCommand {
@@ -362,7 +454,7 @@ impl FlowTask {
             key: name,
             effect: Effect::Overwrite,
         };
-        self.router.send(command, Origin::Snapshot);
+        self.router.send(command, origin);
     }
 }
 

@@ -1,373 +1,360 @@
 //! One attachment, from the first byte of its flows to its end.
 //!
-//! The attachment owns the control connection and decides; the flows work. They are told to go on together: after the
-//! snapshot when every one of them is complete and STARTSTABLE was answered, and at every global command.
+//! The attachment owns the control connection, the flows' sockets and the ACKs. What it reads goes into the session, which
+//! was there before where a partial sync goes on, and which stays when the link is lost.
 
-mod ending;
-mod stable;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use checkpoint::{Phase as Stored, State};
-use flow::{AckState, AckWriter, Acker, Answer, Attachment, Cadence, FlowReader};
+use flow::{Acker, AckWriter, Answer, Attachment, Cadence};
+use repair::ReaderOptions;
 use router::side::Side;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tracing::warn;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tracing::{info, warn};
 
 use crate::engine::Goal;
 use crate::error::Error;
-use crate::flow_task::{Channels, End, FlowTask, Notice, Order, Shared, Start};
-use crate::global::{self, Barrier, Reached};
+use crate::fences::Link;
+use crate::flow_task::{Order, stopped};
+use crate::intake::{Closed, Stage, pump};
+use crate::ledger::Entry;
 use crate::phase::Phase;
-use crate::settings::Settings;
-use crate::startup;
-use crate::status::FlowStatus;
+use crate::removal::{Removal, Unfinished};
+use crate::session::{Ending, Progress, Session};
+use crate::source::SourceSide;
 
 /// Bytes a flow may hold back while the snapshot runs: the source waits for a slow reader there, up to 30 s per write.
-const SNAPSHOT_SPOOL: usize = 8 << 20;
+pub const SNAPSHOT_SPOOL: usize = 8 << 20;
 /// How long the flows of one attachment may take to be closed together.
 const TOGETHER: Duration = Duration::from_millis(200);
 /// How often the source is asked for its LSNs.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the source may leave such a question unanswered in stable sync.
 const SILENCE: Duration = Duration::from_secs(12);
+/// Pause before a removal of stale keys that could not go on is tried again.
+const REMOVAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// How an attachment ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The link broke; what came is applied. Attach again.
+    /// The link broke. Attach again.
     LinkLost(String),
+    /// The link was dropped because the spool takes no more. Attach again when it does.
+    SpoolFull,
     /// Attach again without LSNs: the reason.
     StartOver(String),
-    /// It was told to stop, and the checkpoint is exact.
+    /// It was told to stop.
     Stopped,
     /// The snapshot is complete, and nothing more was asked for.
     Migrated,
+    /// The session has ended by itself.
+    SessionEnded(Ending),
     /// The run cannot go on.
     Fatal(Error),
 }
 
-/// What stays when an attachment goes.
+/// What an attachment is told.
 #[derive(Debug)]
-pub struct Context<'a> {
-    /// What the flows share.
-    pub shared: Arc<Shared>,
-    /// The configuration.
-    pub settings: &'a Settings,
-    /// The source that is attached to.
+pub struct Context {
+    /// The source that is attached to, for questions beside the replication.
     pub connect: resp::ConnectOptions,
+    /// How fences are read from it.
+    pub reader: ReaderOptions,
     /// What is to be reached.
     pub goal: Goal,
-    /// The LSNs that were asked for.
-    pub resume: Option<Vec<u64>>,
-    /// Becomes true when stable sync is reached.
-    pub was_stable: AtomicBool,
+    /// Bytes of memory that the spool of a flow may hold.
+    pub spool_memory: usize,
+    /// Told to stop.
+    pub stop: watch::Receiver<bool>,
 }
 
-/// One attachment at work.
 struct Running<'a> {
-    context: &'a Context<'a>,
+    session: &'a mut Session,
+    context: &'a Context,
     stop: watch::Receiver<bool>,
-    notices: UnboundedReceiver<Notice>,
-    orders: Vec<UnboundedSender<Order>>,
-    applied: Vec<watch::Receiver<u64>>,
-    pings: Vec<watch::Receiver<u64>>,
-    gauges: Vec<spool::Gauge>,
-    readers: Vec<JoinHandle<()>>,
     /// The sending sides until ACKs begin. The control connection closes before them.
     writers: Vec<AckWriter>,
     ackers: Vec<Acker>,
-    stop_flows: watch::Sender<bool>,
-    statuses: Vec<Arc<FlowStatus>>,
-    cuts: usize,
-    ready: Vec<Option<u64>>,
-    ended: usize,
-    barrier: Barrier,
-    side: Side,
+    pumps: JoinSet<(usize, Closed)>,
+    stop_pumps: watch::Sender<bool>,
 }
 
-/// Runs an attachment to its end and closes it.
-pub async fn run(mut attachment: Attachment, context: &Context<'_>, stop: watch::Receiver<bool>) -> Outcome {
-    let mut running = Running::start(&mut attachment, context, stop);
-    let outcome = running.follow(&mut attachment).await;
+/// Runs an attachment to its end and closes it. The session stays as it is.
+pub async fn run(mut attachment: Attachment, session: &mut Session, context: &Context) -> Outcome {
+    let mut running = Running {
+        stop: context.stop.clone(),
+        session,
+        context,
+        writers: Vec::new(),
+        ackers: Vec::new(),
+        pumps: JoinSet::new(),
+        stop_pumps: watch::channel(false).0,
+    };
+    running.plug_in(&mut attachment);
+    let outcome = match running.follow(&mut attachment).await {
+        Ok(never) => match never {},
+        Err(outcome) => outcome,
+    };
+    running.session.set_link(None);
     running.finish(attachment, outcome).await
 }
 
-impl<'a> Running<'a> {
-    fn start(
-        attachment: &mut Attachment,
-        context: &'a Context<'a>,
-        stop: watch::Receiver<bool>,
-    ) -> Running<'a> {
-        let count = attachment.flows.len();
-        let (notices_in, notices) = unbounded_channel();
-        let (stop_flows, stop_seen) = watch::channel(false);
-        let statuses = context.shared.status.flows();
-        let mut running = Running {
-            context,
-            stop,
-            notices,
-            orders: Vec::new(),
-            applied: Vec::new(),
-            pings: Vec::new(),
-            gauges: Vec::new(),
-            readers: Vec::new(),
-            writers: Vec::new(),
-            ackers: Vec::new(),
-            stop_flows,
-            statuses,
-            cuts: 0,
-            ready: vec![None; count],
-            ended: 0,
-            barrier: Barrier::new(count),
-            side: Side::new(context.shared.target.clone()),
-        };
-        let resumed_at = running.resumed_at(attachment);
-        let snapshot = attachment.answer != Answer::Partial;
-        let limit = running.spool_limit().min(if snapshot { SNAPSHOT_SPOOL } else { usize::MAX });
+impl Running<'_> {
+    fn plug_in(&mut self, attachment: &mut Attachment) {
+        let snapshot = attachment.needs_sync();
         for (id, socket) in attachment.take_flows().into_iter().enumerate() {
-            let (sender, input) = spool::channel(limit);
-            let (orders, orders_out) = unbounded_channel();
-            let first = resumed_at.as_ref().map_or(0, |lsns| lsns[id]);
-            let (applied, applied_out) = watch::channel(first);
-            let (ping, ping_out) = watch::channel(0);
-            let start = match (&resumed_at, attachment.needs_sync()) {
-                (Some(lsns), false) => Start::Journal { next: lsns[id] },
-                _ => Start::Snapshot { token: socket.eof_token },
-            };
+            let Some(flow) = self.session.flows.get(id) else { continue };
+            let stage = if snapshot { Stage::Snapshot(socket.eof_token) } else { Stage::Journal };
             let (reader, writer) = socket.split();
-            let status = running.statuses[id].clone();
-            running.gauges.push(input.gauge());
-            running.readers.push(tokio::spawn(read(reader, sender, status.clone())));
-            let channels = Channels {
-                input,
-                notices: notices_in.clone(),
-                orders: orders_out,
-                stop: stop_seen.clone(),
-                applied,
-                ping,
-            };
-            tokio::spawn(FlowTask::new(id, context.shared.clone(), status, channels).run(start));
-            running.orders.push(orders);
-            running.applied.push(applied_out);
-            running.pings.push(ping_out);
-            running.writers.push(writer);
+            self.writers.push(writer);
+            let (spool, received) = (flow.spool.clone(), flow.received.clone());
+            let (status, stop) = (flow.status.clone(), self.stop_pumps.subscribe());
+            self.pumps.spawn(async move { (id, pump(reader, spool, received, status, stage, stop).await) });
         }
-        running
-    }
-
-    /// The LSNs that a partial sync was granted for.
-    fn resumed_at(&self, attachment: &Attachment) -> Option<Vec<u64>> {
-        match &attachment.answer {
-            Answer::Partial => self.context.resume.clone(),
-            Answer::Full(_) => None,
-        }
-    }
-
-    fn spool_limit(&self) -> usize {
-        (self.context.settings.spool_memory / self.ready.len().max(1)).max(1 << 20)
     }
 
     /// From the first byte to whatever ends the attachment.
-    async fn follow(&mut self, attachment: &mut Attachment) -> Outcome {
-        match self.reach_stable(attachment).await {
-            Ok(()) => {}
-            Err(outcome) => return outcome,
-        }
-        if self.context.goal == Goal::Migrate {
-            return Outcome::Migrated;
-        }
-        self.order_all(|| Order::Go);
-        for (id, writer) in std::mem::take(&mut self.writers).into_iter().enumerate() {
-            let state = AckState { applied: self.applied[id].clone(), ping: self.pings[id].clone() };
-            self.ackers.push(Acker::spawn(writer, state, Cadence::default()));
-        }
-        self.context.shared.status.enter(Phase::Stable, "");
-        self.context.was_stable.store(true, Relaxed);
-        self.stable().await
-    }
-
-    async fn reach_stable(&mut self, attachment: &mut Attachment) -> Result<(), Outcome> {
-        let status = &self.context.shared.status;
-        let partial = attachment.answer == Answer::Partial;
-        let ledger = &self.context.shared.ledger;
-        let reconcile = ledger.state().await.is_some_and(|state| state.reconcile);
+    async fn follow(&mut self, attachment: &mut Attachment) -> Result<std::convert::Infallible, Outcome> {
+        let status = self.session.shared.status.clone();
         if attachment.needs_sync() {
-            if partial {
-                // The missed records have no LSN in this form: once some are applied, only a full sync helps.
-                let begun = ledger.change(|state| (state.phase, state.reconcile) = (Stored::FullSync, true));
-                begun.await.map_err(|e| Outcome::Fatal(e.into()))?;
-            }
+            let partial = attachment.answer == Answer::Partial;
             status.enter(Phase::Snapshot, if partial { "missed records" } else { "" });
-            self.drive(attachment.sync(), |r| r.cuts == r.ready.len()).await?;
+            self.drive(attachment.sync(), Progress::all_cut).await?;
+            for flow in &self.session.flows {
+                // From now on what the master sends must not wait: it holds all its clients while STARTSTABLE is pending.
+                flow.gauge.set_limit(self.context.spool_memory);
+            }
         }
         status.enter(Phase::Barrier, "");
-        self.drive(attachment.start_stable(), |r| r.ready.iter().all(Option::is_some)).await?;
-        let next: Vec<u64> = self.ready.iter().map(|next| next.unwrap_or_default()).collect();
+        self.drive(attachment.start_stable(), Progress::all_ready).await?;
         let replid = attachment.greeting.replid.clone();
-        let target = startup::identity(&self.context.shared.target);
-        let stored = self.context.shared.ledger.change(|state| {
-            *state = State {
-                phase: Stored::Stable,
-                reconcile,
-                replication_id: replid,
-                applied: next.clone(),
-                reserved: next.clone(),
-                target,
-                ..state.clone()
+        let stored = self.session.shared.ledger.state();
+        if !self.session.is_stable() {
+            let store = move |state: &mut checkpoint::State| {
+                (state.phase, state.replication_id) = (checkpoint::Phase::Stable, replid);
             };
-        });
-        stored.await.map_err(|e| Outcome::Fatal(e.into()))?;
-        for (flow, next) in self.statuses.iter().zip(&next) {
-            flow.checkpointed.store(*next, Relaxed);
-            flow.received.store(*next, Relaxed);
+            self.session.go(store).await.map_err(Outcome::Fatal)?;
+        } else if stored.is_some_and(|state| state.replication_id != replid) {
+            // A takeover: the LSNs go on, under another name.
+            let entry = Entry::edit(move |state| state.replication_id = replid);
+            let written = self.session.shared.ledger.write(entry).await;
+            written.map_err(|e| Outcome::Fatal(e.into()))?;
         }
-        Ok(())
+        if self.context.goal == Goal::Migrate {
+            return Err(Outcome::Migrated);
+        }
+        for (writer, flow) in std::mem::take(&mut self.writers).into_iter().zip(&self.session.flows) {
+            self.ackers.push(Acker::spawn(writer, flow.acks.clone(), Cadence::default()));
+        }
+        self.session.set_link(Some(Link {
+            reader: self.context.reader.clone(),
+            replication_id: attachment.greeting.replid.clone(),
+        }));
+        status.enter(Phase::Stable, "");
+        self.stable().await
     }
 
     /// Waits for the answer to a request on the control connection and for the flows to get as far as `done` wants.
     async fn drive(
         &mut self,
         call: impl Future<Output = Result<(), flow::AttachError>>,
-        done: impl Fn(&Self) -> bool,
+        done: impl Fn(&Progress) -> bool,
     ) -> Result<(), Outcome> {
         tokio::pin!(call);
+        let mut progress = self.session.progress.clone();
         let mut answered = false;
         loop {
-            if answered && done(self) {
+            if answered && done(&progress.borrow_and_update()) {
                 return Ok(());
             }
             tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => return Err(Outcome::Stopped),
+                ending = self.session.ended() => return Err(Outcome::SessionEnded(ending)),
                 answer = &mut call, if !answered => match answer {
                     Ok(()) => answered = true,
                     Err(error) if error.needs_full_sync() => return Err(Outcome::StartOver(error.to_string())),
                     Err(error) => return Err(Outcome::LinkLost(error.to_string())),
                 },
-                Some(notice) = self.notices.recv() => self.take(notice).await?,
+                Ok(()) = progress.changed() => {}
+                Some(closed) = self.pumps.join_next() => return Err(self.closed(closed)),
             }
         }
     }
 
-    async fn take(&mut self, notice: Notice) -> Result<(), Outcome> {
-        match notice {
-            Notice::Cut { flow } => {
-                self.cuts += 1;
-                // From now on what the master sends must not wait: it holds all its clients while STARTSTABLE is pending.
-                self.gauges[flow].set_limit(self.spool_limit());
-            }
-            Notice::Ready { flow, next } => self.ready[flow] = Some(next),
-            Notice::Global { flow, lsn, txid, global } => {
-                match self.barrier.arrive(flow, lsn, txid, global) {
-                    Ok(Some(reached)) => self.execute(reached).await?,
-                    Ok(None) => {}
-                    Err(mixed) => return Err(Outcome::StartOver(mixed.to_string())),
-                }
-            }
-            Notice::Ended { flow, end } => {
-                self.ended += 1;
-                return Err(match end {
-                    End::Input => Outcome::LinkLost(format!("the source closed flow {flow}")),
-                    End::Stopped => Outcome::Stopped,
-                    End::StartOver(reason) => Outcome::StartOver(reason),
-                    End::Fatal(error) => Outcome::Fatal(error),
-                });
-            }
+    fn closed(&self, closed: Result<(usize, Closed), tokio::task::JoinError>) -> Outcome {
+        match closed {
+            Ok((flow, Closed::Link)) => Outcome::LinkLost(format!("the source closed flow {flow}")),
+            Ok((_, Closed::SpoolFull)) => Outcome::SpoolFull,
+            Ok((_, Closed::Broken(reason))) => Outcome::StartOver(reason),
+            // The flow's task has ended, and says why through its session.
+            Ok((flow, Closed::Abandoned)) => Outcome::LinkLost(format!("flow {flow} takes nothing any more")),
+            Err(error) => Outcome::LinkLost(error.to_string()),
         }
-        Ok(())
     }
 
-    /// Every flow stands at the same global command.
-    async fn execute(&mut self, reached: Reached) -> Result<(), Outcome> {
-        let Reached { global, lsns } = reached;
-        let mut pause = Duration::from_millis(100);
+    /// Stable sync: the removal of stale keys, and an eye on the source.
+    async fn stable(&mut self) -> Result<std::convert::Infallible, Outcome> {
+        let (lost, mut silent) = unbounded_channel();
+        let _watch = AbortOnDrop(self.watch_source(lost));
+        let mut removal = self.removal(Duration::ZERO);
+        let _end = AbortOnDrop::of(&removal);
+        let mut _again = AbortOnDrop(None);
         loop {
-            let mapping = &self.context.shared.mapping;
-            let result = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => return Err(Outcome::Stopped),
-                result = global::execute(&mut self.side, mapping, &global) => result,
-            };
-            match result {
-                Ok(()) => break,
-                Err(error) => {
-                    warn!(command = ?global, %error, "global command not executed yet");
-                    tokio::select! {
-                        biased;
-                        () = stopped(&mut self.stop) => return Err(Outcome::Stopped),
-                        () = tokio::time::sleep(pause) => {}
+                ending = self.session.ended() => return Err(Outcome::SessionEnded(ending)),
+                Some(closed) = self.pumps.join_next() => return Err(self.closed(closed)),
+                Some(reason) = silent.recv() => return Err(Outcome::LinkLost(reason)),
+                result = finished(&mut removal) => {
+                    removal = None;
+                    if self.removed(result).await? {
+                        removal = self.removal(REMOVAL_PAUSE);
+                        _again = AbortOnDrop::of(&removal);
                     }
-                    pause = (pause * 2).min(Duration::from_secs(5));
                 }
             }
         }
-        // One durable checkpoint over all flows before anything behind it is sent (repair rule 26).
-        let behind: Vec<u64> = lsns.iter().map(|lsn| lsn + 1).collect();
-        self.store_applied(&behind).await?;
-        self.order_all(|| Order::GlobalDone);
-        Ok(())
     }
 
-    async fn store_current(&mut self) -> Result<(), Outcome> {
-        let applied: Vec<u64> = self.applied.iter().map(|applied| *applied.borrow()).collect();
-        self.store_applied(&applied).await
-    }
-
-    async fn store_applied(&mut self, applied: &[u64]) -> Result<(), Outcome> {
-        let target = startup::identity(&self.context.shared.target);
-        let stored = self.context.shared.ledger.change(|state| {
-            // A flow that has not told yet how far it is does not take anything back.
-            for (stored, now) in state.applied.iter_mut().zip(applied) {
-                *stored = (*stored).max(*now);
+    /// Asks the source for its LSNs now and then: for the lag, and because a dead link is silent.
+    fn watch_source(&self, lost: UnboundedSender<String>) -> Option<AbortHandle> {
+        let mut options = self.context.connect.clone();
+        (options.connect_timeout, options.reply_timeout) = (LOOK * 2, LOOK * 2);
+        let shared = self.session.shared.clone();
+        let statuses: Vec<_> = self.session.flows.iter().map(|flow| flow.status.clone()).collect();
+        let task = async move {
+            let mut side = SourceSide::new(options);
+            let mut heard = tokio::time::Instant::now();
+            let mut bytes = 0;
+            loop {
+                match side.offsets().await {
+                    Ok(offsets) => {
+                        heard = tokio::time::Instant::now();
+                        for (flow, next) in statuses.iter().zip(offsets) {
+                            flow.source.store(next, Relaxed);
+                        }
+                        shared.status.sample();
+                    }
+                    // It answers, so it lives.
+                    Err(error) if error.is_an_answer() => heard = tokio::time::Instant::now(),
+                    Err(error) if heard.elapsed() > SILENCE => {
+                        let _ = lost.send(format!("the source does not answer: {error}"));
+                        return;
+                    }
+                    Err(_) => {}
+                }
+                // A source that takes no other client may still send.
+                let received = statuses.iter().map(|flow| flow.bytes.load(Relaxed)).sum();
+                if std::mem::replace(&mut bytes, received) != received {
+                    heard = tokio::time::Instant::now();
+                }
+                tokio::time::sleep(LOOK).await;
             }
-            state.reserved.clone_from(&state.applied);
-            state.target = target;
-        });
-        stored.await.map_err(|e| Outcome::Fatal(e.into()))?;
-        for (flow, applied) in self.statuses.iter().zip(applied) {
-            flow.checkpointed.fetch_max(*applied, Relaxed);
-        }
-        Ok(())
+        };
+        Some(tokio::spawn(task).abort_handle())
     }
 
-    fn order_all(&self, order: impl Fn() -> Order) {
-        for flow in &self.orders {
-            // A flow that has ended has said so.
-            let _ = flow.send(order());
+    fn removal(&self, after: Duration) -> Option<JoinHandle<Result<u64, Unfinished>>> {
+        let shared = &self.session.shared;
+        if !shared.reconcile.load(Relaxed) || !shared.rules.on(37) {
+            return None;
         }
+        if !shared.repair {
+            warn!("keys that the source lacks are not removed: the source may not be read");
+            return None;
+        }
+        shared.status.removed(0, true);
+        let removal = Removal {
+            source: SourceSide::new(self.context.connect.clone()),
+            side: Side::new(shared.target.clone()),
+            mapping: shared.mapping.clone(),
+            flows: self.session.orders.clone(),
+            status: shared.status.clone(),
+            other_sharding: self.session.other_sharding(),
+            rules: shared.rules,
+        };
+        Some(tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            removal.run().await
+        }))
     }
-}
 
-/// Reads one flow's socket into its spool until either ends.
-async fn read(mut reader: FlowReader, spool: spool::Sender, status: Arc<FlowStatus>) {
-    let mut buffer = BytesMut::with_capacity(256 << 10);
-    loop {
-        match reader.read_chunk(&mut buffer).await {
-            Ok(0) => return,
-            Ok(count) => {
-                status.bytes.fetch_add(count as u64, Relaxed);
-                if spool.push(buffer.split().freeze()).await.is_err() {
-                    return;
+    /// Returns whether it is due again.
+    async fn removed(&mut self, result: Result<u64, Unfinished>) -> Result<bool, Outcome> {
+        let shared = &self.session.shared;
+        shared.status.removed(0, false);
+        match result {
+            Ok(removed) => {
+                info!(removed, "no key that the source lacks is left on the target");
+                // Rule 38: only now, in one write.
+                let written = shared.ledger.write(Entry::edit(|state| state.reconcile = false)).await;
+                written.map_err(|e| Outcome::Fatal(e.into()))?;
+                shared.reconcile.store(false, Relaxed);
+                for flow in &self.session.orders {
+                    // A flow that has ended knows no keys any more.
+                    let _ = flow.send(Order::Reconciled);
                 }
-                if buffer.capacity() < 16 << 10 {
-                    buffer.reserve(256 << 10);
-                }
+                Ok(false)
             }
             Err(error) => {
-                warn!(flow = reader.id(), %error, "flow broken");
-                return;
+                warn!(%error, "keys that the source lacks are not all removed; tried again");
+                Ok(!matches!(error, Unfinished::OtherSharding))
             }
+        }
+    }
+
+    /// Closes the connections, in an order that is safe for the master.
+    async fn finish(mut self, attachment: Attachment, outcome: Outcome) -> Outcome {
+        self.session.shared.status.removed(0, false);
+        let ackers = std::mem::take(&mut self.ackers);
+        if let Outcome::LinkLost(reason) = &outcome {
+            info!(reason, "link to the source lost");
+            if self.all_closed().await {
+                // The master has ended the attachment: no ACK of ours can meet it half-closed any more.
+                drop((attachment, ackers));
+            } else {
+                attachment.close(ackers).await;
+            }
+        } else {
+            attachment.close(ackers).await;
+        }
+        // What was read is pushed to its last piece: the next attachment goes on behind it.
+        self.stop_pumps.send_replace(true);
+        while self.pumps.join_next().await.is_some() {}
+        outcome
+    }
+
+    /// Whether the master has closed every flow. It closes them together, so a moment is enough.
+    async fn all_closed(&mut self) -> bool {
+        let all = async { while self.pumps.join_next().await.is_some() {} };
+        tokio::time::timeout(TOGETHER, all).await.is_ok()
+    }
+}
+
+async fn finished(task: &mut Option<JoinHandle<Result<u64, Unfinished>>>) -> Result<u64, Unfinished> {
+    match task {
+        Some(task) => task.await.unwrap_or(Err(Unfinished::Ended)),
+        None => std::future::pending().await,
+    }
+}
+
+struct AbortOnDrop(Option<AbortHandle>);
+
+impl AbortOnDrop {
+    fn of<T>(task: &Option<JoinHandle<T>>) -> Self {
+        AbortOnDrop(task.as_ref().map(JoinHandle::abort_handle))
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
         }
     }
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A program that dropped its end wants to stop as well.
-    let _ = stop.wait_for(|stop| *stop).await;
-}

@@ -1,25 +1,27 @@
 //! Attach, run, back off, attach again.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use checkpoint::{Phase as Stored, State};
+use checkpoint::{NotInSync, Phase as Stored, State};
 use command::Mapping;
 use config::ExistingData;
 use flow::{Answer, AttachError, Attachment, Resume};
 use resp::Class;
 use router::Target;
 use router::side::Side;
+use repair::ReaderOptions;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::attachment::{self, Context, Outcome};
 use crate::error::{Error, Exit};
-use crate::flow_task::Shared;
-use crate::ledger::Ledger;
+use crate::flow_task::{Pace, Shared};
+use crate::ledger::{Entry, Ledger};
 use crate::phase::Phase;
+use crate::session::{Beginning, Ending, Opening, Session};
 use crate::settings::Settings;
 use crate::source::{SourceSide, Unanswered};
 use crate::startup;
@@ -82,13 +84,22 @@ impl Replica {
     }
 
     async fn run_to_the_end(&self) -> Result<Finished, Error> {
-        let mut ledger = Ledger::open(&self.settings.checkpoint_dir).await?;
-        let (count, first) = ledger.not_in_sync(SHOWN_NOT_IN_SYNC).await?;
+        let clock = self.settings.clock;
+        let mut ledger = match &self.settings.store {
+            Some(store) => Ledger::with(store.clone(), clock)?,
+            None => Ledger::open(&self.settings.checkpoint_dir, clock).await?,
+        };
+        self.status.opened(ledger.state().and_then(resume).is_some());
+        let (count, first) = ledger.listed(SHOWN_NOT_IN_SYNC);
         self.status.set_not_in_sync(count, first);
         let Some(target) = self.target().await? else { return Ok(Finished::Stopped) };
-        startup::check_identity(&self.settings, ledger.state().await.as_ref(), &target)?;
+        startup::check_identity(&self.settings, ledger.state().as_ref(), &target)?;
         let mapping = self.settings.mapping(target.is_cluster())?;
-        let resumes = ledger.state().await.and_then(resume).is_some();
+        target.set_name(connection_name(&ledger));
+        if !self.retire(&target, &ledger).await? {
+            return Ok(Finished::Stopped);
+        }
+        let resumes = ledger.state().and_then(resume).is_some();
         if resumes && self.target_is_empty(&target).await? {
             // A source that was flushed leaves an empty target as well, so this is not decided here.
             warn!(
@@ -96,84 +107,215 @@ impl Replica {
                  lost, stop, run `df2redis checkpoint reset` and start again"
             );
         }
-        let mut attempts = Attempts::default();
-        let mut start_over: Option<String> = None;
+        let mut run = Run {
+            target,
+            mapping,
+            ledger: ledger.clone(),
+            session: None,
+            start_over: None,
+            attempts: Attempts::new(self.settings.seed),
+        };
         loop {
-            self.status.enter(Phase::Connecting, attempts.last.clone().unwrap_or_default());
+            self.status.enter(Phase::Connecting, run.attempts.last.clone().unwrap_or_default());
             let began = Instant::now();
-            let stable = AtomicBool::new(false);
-            let outcome = self.attempt(&target, &mapping, &ledger, start_over.clone(), &stable).await;
-            let stable = stable.into_inner();
-            attempts.attached |= outcome.is_ok();
-            match outcome {
-                Ok(Outcome::Stopped) => return Ok(Finished::Stopped),
-                Ok(Outcome::Migrated) => return Ok(Finished::Migrated),
-                Ok(Outcome::LinkLost(reason)) => {
-                    start_over = start_over.filter(|_| !stable);
-                    attempts.lost(reason, began, stable);
-                }
-                Ok(Outcome::StartOver(reason)) => {
-                    warn!(reason, "full sync starts over");
-                    attempts.lost(reason.clone(), began, false);
-                    start_over = Some(reason);
-                }
-                Ok(Outcome::Fatal(error)) | Err(error) => {
+            let outcome = self.attempt(&mut run).await;
+            run.attempts.attached |= outcome.is_ok();
+            let stable = run.session.as_ref().is_some_and(Session::is_stable);
+            let next = match outcome {
+                Ok(outcome) => self.after(outcome, &mut run, began, stable).await,
+                Err(error) => Err(error),
+            };
+            match next {
+                Ok(Some(finished)) => return Ok(finished),
+                Ok(None) => {}
+                Err(error) => {
                     let broken = matches!(error, Error::Checkpoint(_));
-                    attempts.failed(error)?;
                     if broken {
+                        run.session = None;
+                    }
+                    run.attempts.failed(error)?;
+                    if broken && self.settings.store.is_none() {
                         // A store that failed to write takes no more; what is on the disk counts.
+                        drop(std::mem::replace(&mut run.ledger, ledger.clone()));
                         drop(ledger);
-                        let Some(opened) = self.open_again().await? else { return Ok(Finished::Stopped) };
+                        let Some(opened) = self.open_again(&mut run).await? else {
+                            return Ok(Finished::Stopped);
+                        };
                         ledger = opened;
+                        run.ledger = ledger.clone();
                     }
                 }
             }
-            if self.pause(attempts.pause()).await {
-                return Ok(Finished::Stopped);
+            if let Some(finished) = self.pause(&mut run).await? {
+                return Ok(finished);
+            }
+        }
+    }
+
+    /// What follows from the end of an attachment. `Some`: the end of the run.
+    async fn after(
+        &self,
+        outcome: Outcome,
+        run: &mut Run,
+        began: Instant,
+        stable: bool,
+    ) -> Result<Option<Finished>, Error> {
+        match outcome {
+            Outcome::Stopped => return self.stop(run).await.map(Some),
+            Outcome::Migrated => {
+                run.session = None;
+                return Ok(Some(Finished::Migrated));
+            }
+            Outcome::LinkLost(reason) => {
+                if stable {
+                    run.start_over = None;
+                } else {
+                    // What came of a snapshot comes again.
+                    run.session = None;
+                }
+                self.status.enter(Phase::Connecting, reason.clone());
+                if run.session.as_ref().is_some_and(|session| session.shared.drain_first) {
+                    self.drain(run).await?;
+                }
+                run.attempts.lost(reason, began, stable);
+            }
+            Outcome::SpoolFull => {
+                warn!("the spool is full: the link to the source is dropped until it has been taken down to a half");
+                self.status.enter(Phase::Connecting, "the spool is full");
+                run.attempts.lost("the spool is full".into(), began, stable);
+                if let Some(finished) = self.until_there_is_room(run).await? {
+                    return Ok(Some(finished));
+                }
+            }
+            Outcome::StartOver(reason) => self.start_over(reason, run, began),
+            Outcome::SessionEnded(ending) => return self.session_ended(ending, run, began),
+            Outcome::Fatal(error) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    fn start_over(&self, reason: String, run: &mut Run, began: Instant) {
+        warn!(reason, "full sync starts over");
+        run.session = None;
+        run.attempts.lost(reason.clone(), began, false);
+        run.start_over = Some(reason);
+    }
+
+    fn session_ended(&self, ending: Ending, run: &mut Run, began: Instant) -> Result<Option<Finished>, Error> {
+        run.session = None;
+        match ending {
+            Ending::Drained => {}
+            Ending::Stopped { .. } => return Ok(Some(Finished::Stopped)),
+            Ending::SpoolLost(why) => {
+                warn!(why, "what lay in the spool is lost; it comes again from the source");
+                run.attempts.lost(why, began, true);
+            }
+            Ending::StartOver(reason) => self.start_over(reason, run, began),
+            Ending::Failed(error) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    /// Told to stop: the flows wait for what is on its way, and the checkpoint is written.
+    async fn stop(&self, run: &mut Run) -> Result<Finished, Error> {
+        let Some(session) = run.session.take() else { return Ok(Finished::Stopped) };
+        match session.stop().await {
+            Ending::Failed(error) => Err(error),
+            Ending::Stopped { exact: false } => {
+                warn!("stopped with commands unanswered: their keys are repaired after the next start");
+                Ok(Finished::Stopped)
+            }
+            _ => Ok(Finished::Stopped),
+        }
+    }
+
+    /// Masters up to v1.34 send missed records without their LSNs: what was received is applied first.
+    async fn drain(&self, run: &mut Run) -> Result<(), Error> {
+        let Some(session) = &mut run.session else { return Ok(()) };
+        self.status.set_detail("applying what came");
+        let ending = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => return Ok(()),
+            ending = session.drain() => ending,
+        };
+        self.session_ended(ending, run, Instant::now()).map(|_| ())
+    }
+
+    async fn until_there_is_room(&self, run: &mut Run) -> Result<Option<Finished>, Error> {
+        loop {
+            let Some(session) = &run.session else { return Ok(None) };
+            let (held, limit) = session.spooled();
+            if held <= limit / 2 {
+                return Ok(None);
+            }
+            if let Some(finished) = self.wait(Duration::from_millis(200), run).await? {
+                return Ok(Some(finished));
             }
         }
     }
 
     /// One attempt: attaches, prepares, and runs the attachment to its end.
-    async fn attempt(
-        &self,
-        target: &Arc<Target>,
-        mapping: &Mapping,
-        ledger: &Ledger,
-        start_over: Option<String>,
-        stable: &AtomicBool,
-    ) -> Result<Outcome, Error> {
-        let resume = match &start_over {
-            Some(_) => None,
-            None => ledger.state().await.and_then(resume),
+    async fn attempt(&self, run: &mut Run) -> Result<Outcome, Error> {
+        let stored = run.ledger.state().and_then(resume);
+        let resume = match (&run.start_over, &run.session) {
+            (Some(_), _) => None,
+            // Rule 20: from what was received; what the spool holds is applied meanwhile.
+            (None, Some(session)) => stored.map(|stored| Resume { lsns: session.received(), ..stored }),
+            (None, None) => stored,
         };
+        let ask = run.session.is_none();
         let attached = tokio::select! {
             biased;
             () = told_to_stop(&self.stop) => return Ok(Outcome::Stopped),
-            attached = self.attach(resume.as_ref()) => attached,
+            ending = ended(&mut run.session) => return Ok(Outcome::SessionEnded(ending)),
+            attached = self.attach(resume.as_ref(), ask) => attached,
         };
-        let (source, attachment) = attached?;
-        let shared = self.shared(&attachment, target, mapping, ledger);
+        let Attached { source, attachment, ends } = attached?;
         let prepared = tokio::select! {
             biased;
             () = told_to_stop(&self.stop) => Ok(false),
-            prepared = self.prepare(&attachment, &shared, source, start_over) => prepared.map(|()| true),
+            prepared = self.prepare(&attachment, run, source, ends, resume) => prepared.map(|()| true),
         };
-        if !matches!(prepared, Ok(true)) {
-            attachment.close(Vec::new()).await;
-            return prepared.map(|_| Outcome::Stopped);
-        }
         let context = Context {
-            shared,
-            settings: &self.settings,
             connect: self.settings.sources[source].connect.clone(),
+            reader: self.reader(source),
             goal: self.goal,
-            resume: resume.map(|resume| resume.lsns),
-            was_stable: AtomicBool::new(false),
+            spool_memory: self.spool_memory(attachment.flows.len()),
+            stop: self.stop.clone(),
         };
-        let outcome = attachment::run(attachment, &context, self.stop.clone()).await;
-        stable.store(context.was_stable.into_inner(), Relaxed);
-        Ok(outcome)
+        match (&mut run.session, prepared) {
+            (Some(session), Ok(true)) => Ok(attachment::run(attachment, session, &context).await),
+            (_, prepared) => {
+                attachment.close(Vec::new()).await;
+                prepared.map(|_| Outcome::Stopped)
+            }
+        }
+    }
+
+    /// A dead predecessor of this program may have left bytes in the nodes' socket buffers (repair rule 8).
+    async fn retire(&self, target: &Arc<Target>, ledger: &Ledger) -> Result<bool, Error> {
+        if !self.settings.rules.on(8) {
+            return Ok(true);
+        }
+        let name = connection_name(ledger);
+        loop {
+            let retired = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return Ok(false),
+                retired = target.retire(&name) => retired,
+            };
+            match retired {
+                Ok(retired) => {
+                    startup::tell_retired(&retired);
+                    return Ok(true);
+                }
+                Err(error) if error.class() != Class::Retry => return Err(error.into()),
+                Err(error) => warn!(%error, "connections of an earlier run not looked for yet"),
+            }
+            if self.sleep(Duration::from_millis(500)).await {
+                return Ok(false);
+            }
+        }
     }
 
     /// Whether the target has lost everything: nothing is on it, and there was something to be on it.
@@ -205,12 +347,13 @@ impl Replica {
     }
 
     /// Opens the checkpoint again after it failed to be written. `None`: told to stop meanwhile.
-    async fn open_again(&self) -> Result<Option<Ledger>, Error> {
+    async fn open_again(&self, run: &mut Run) -> Result<Option<Ledger>, Error> {
+        run.session = None;
         loop {
-            if self.pause(Duration::from_secs(1)).await {
+            if self.sleep(Duration::from_secs(1)).await {
                 return Ok(None);
             }
-            match Ledger::open(&self.settings.checkpoint_dir).await {
+            match Ledger::open(&self.settings.checkpoint_dir, self.settings.clock).await {
                 Ok(ledger) => return Ok(Some(ledger)),
                 Err(
                     error @ (checkpoint::Error::Corrupted { .. } | checkpoint::Error::NewerFormat { .. }),
@@ -242,20 +385,28 @@ impl Replica {
             }
             warn!(%error, "target not usable yet");
             self.status.set_detail(error.to_string());
-            if self.pause(pause).await {
+            if self.sleep(pause).await {
                 return Ok(None);
             }
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
 
-    /// Attaches to the first source that is a master.
-    async fn attach(&self, resume: Option<&Resume>) -> Result<(usize, Attachment), AttachError> {
+    /// Attaches to the first source that is a master. `ask`: its LSNs are wanted from before (repair rule 7).
+    async fn attach(&self, resume: Option<&Resume>, ask: bool) -> Result<Attached, AttachError> {
         self.status.enter(Phase::Attaching, "");
         let mut last = None;
         for (index, source) in self.settings.sources.iter().enumerate() {
+            let ends = match resume {
+                Some(resume) if ask => {
+                    let mut side = SourceSide::new(source.connect.clone());
+                    // A source that does not tell has an open end.
+                    side.offsets().await.ok().filter(|ends| ends.len() == resume.lsns.len())
+                }
+                _ => None,
+            };
             match flow::attach(source, resume).await {
-                Ok(attachment) => return Ok((index, attachment)),
+                Ok(attachment) => return Ok(Attached { source: index, attachment, ends }),
                 Err(error) => {
                     // Of several errors the one that the operator can do something about is told.
                     let keep = matches!(&last, Some(l) if AttachError::class(l) != Class::Retry);
@@ -269,88 +420,209 @@ impl Replica {
         Err(last.expect("the configuration names at least one source"))
     }
 
-    fn shared(
-        &self,
-        attachment: &Attachment,
-        target: &Arc<Target>,
-        mapping: &Mapping,
-        ledger: &Ledger,
-    ) -> Arc<Shared> {
+    fn reader(&self, source: usize) -> ReaderOptions {
+        let connect = self.settings.sources[source].connect.clone();
+        let mut options = ReaderOptions::new(connect, self.settings.checkpoint_dir.join("repair"));
+        options.pause_writes_ms = u64::try_from(self.settings.pause_writes.as_millis()).unwrap_or(u64::MAX);
+        options
+    }
+
+    fn spool_memory(&self, flows: usize) -> usize {
+        (self.settings.spool_memory / flows.max(1)).max(1 << 20)
+    }
+
+    fn spools(&self, flows: usize, snapshot: bool) -> Vec<spool::Options> {
+        let memory = self.spool_memory(flows);
+        let options = |flow: usize| spool::Options {
+            memory: if snapshot { memory.min(attachment::SNAPSHOT_SPOOL) } else { memory },
+            disk: (self.settings.spool_disk > 0).then(|| spool::Disk {
+                dir: self.settings.checkpoint_dir.join("spool").join(format!("flow-{flow}")),
+                limit: self.settings.spool_disk / flows.max(1) as u64,
+            }),
+            when_full: self.settings.spool_when_full,
+        };
+        (0..flows).map(options).collect()
+    }
+
+    async fn shared(&self, attachment: &Attachment, run: &Run, source: usize) -> Result<Shared, Error> {
         let flows = attachment.flows.len().max(1);
-        Arc::new(Shared {
-            target: target.clone(),
-            mapping: mapping.clone(),
-            ledger: ledger.clone(),
+        let silent = |error: repair::ReaderError| Error::SourceSilent(error.to_string());
+        let mut reader = repair::Reader::new(self.reader(source), self.settings.rules).map_err(silent)?;
+        let refused = reader.may_read().await.map_err(silent)?.err();
+        if let Some(why) = &refused {
+            warn!(
+                why,
+                "the source may not be read: keys in doubt are listed as not in sync instead of repaired; allow PING, DFLY, TYPE \
+                 and the commands that read values, see docs/operations.md"
+            );
+        }
+        self.status.set_repair_off(refused.clone());
+        let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
+        let backlog = side.backlog().await;
+        self.status.set_backlog(backlog);
+        Ok(Shared {
+            target: run.target.clone(),
+            mapping: run.mapping.clone(),
+            ledger: run.ledger.clone(),
             status: self.status.clone(),
+            clock: self.settings.clock,
+            rules: self.settings.rules,
             window: (WINDOW / flows).clamp(256 << 10, 4 << 20),
             flows,
+            repair: refused.is_none(),
             misplaced: AtomicU64::new(0),
-            over_existing: AtomicBool::new(false),
+            reconcile: AtomicBool::new(false),
+            checkpoint_due: tokio::sync::Notify::new(),
+            pace: Pace::for_backlog(backlog),
+            drain_first: attachment.greeting.resume_style() == flow::ResumeStyle::Rdb,
         })
     }
 
-    /// What has to be known and stored before the first byte is asked for.
+    /// What has to be known and stored before the first byte is asked for. Leaves a session to plug into.
     async fn prepare(
         &self,
         attachment: &Attachment,
-        shared: &Shared,
+        run: &mut Run,
         source: usize,
-        start_over: Option<String>,
+        ends: Option<Vec<u64>>,
+        resume: Option<Resume>,
     ) -> Result<(), Error> {
         let greeting = &attachment.greeting;
         let release = greeting.release.map(|r| r.to_string()).unwrap_or_else(|| "unknown".into());
-        let reason = match &attachment.answer {
-            Answer::Full(reason) => Some(start_over.unwrap_or_else(|| reason.to_string())),
+        let flows = attachment.flows.len();
+        let full = match &attachment.answer {
+            Answer::Full(reason) => Some(run.start_over.clone().unwrap_or_else(|| reason.to_string())),
             Answer::Partial => None,
         };
-        self.status.attached(&greeting.replid, &release, attachment.flows.len(), reason.as_deref());
         // Before anything is removed or compared by its name, whichever way it goes on.
-        self.note_databases(shared, source).await?;
-        let Some(reason) = reason else {
-            info!(replid = greeting.replid, flows = attachment.flows.len(), "partial sync");
-            return Ok(());
+        self.note_databases(&run.mapping, source).await?;
+        match (&full, resume) {
+            (None, _) if run.session.is_some() => {
+                self.status.attached_again(&greeting.replid, &release);
+                info!(replid = greeting.replid, flows, "partial sync, where the link was lost");
+                Ok(())
+            }
+            (None, Some(resume)) => {
+                self.status.attached(&greeting.replid, &release, flows, None);
+                self.resume(attachment, run, source, ends, resume).await
+            }
+            _ => {
+                let reason = full.unwrap_or_else(|| "nothing to resume from".into());
+                self.status.attached(&greeting.replid, &release, flows, Some(&reason));
+                self.full_sync(attachment, run, source, reason).await
+            }
+        }
+    }
+
+    async fn resume(
+        &self,
+        attachment: &Attachment,
+        run: &mut Run,
+        source: usize,
+        ends: Option<Vec<u64>>,
+        resume: Resume,
+    ) -> Result<(), Error> {
+        let shared = self.shared(attachment, run, source).await?;
+        let stored = run.ledger.state();
+        let reserved = stored.as_ref().map(|state| state.reserved.clone()).unwrap_or_default();
+        shared.reconcile.store(stored.is_some_and(|state| state.reconcile), Relaxed);
+        // Rule 7: what did not exist when we came was certainly not sent.
+        let uncertain_end: Vec<u64> = match (&ends, self.settings.rules.on(7)) {
+            (Some(ends), true) => reserved.iter().zip(ends).map(|(r, s)| *r.min(s)).collect(),
+            (None, true) => reserved,
+            (_, false) => vec![0; resume.lsns.len()],
         };
-        let stored = shared.ledger.state().await;
-        let known = stored.as_ref().is_some_and(|state| state.phase != Stored::None);
+        let (count, repairing) = run.ledger.listed(usize::MAX);
+        let uncertain: u64 =
+            uncertain_end.iter().zip(&resume.lsns).map(|(end, next)| end.saturating_sub(*next)).sum();
         info!(
-            reason,
-            replid = greeting.replid,
+            replid = attachment.greeting.replid,
             flows = attachment.flows.len(),
-            repeated = known,
-            "full sync"
+            uncertain_records = uncertain,
+            keys_under_repair = count,
+            "partial sync"
         );
-        startup::first_contact(&self.settings, &shared.ledger, &shared.target, &shared.mapping).await?;
+        let beginning = match attachment.needs_sync() {
+            true => Beginning::Missed(attachment.flows.iter().map(|flow| flow.eof_token).collect()),
+            false => Beginning::Journal { next: resume.lsns, uncertain_end },
+        };
+        if attachment.needs_sync() && !shared.repair {
+            // Records without LSNs that cannot be repaired: once some are applied, only a full sync helps.
+            let entry = Entry::edit(|state| (state.phase, state.reconcile) = (Stored::FullSync, true));
+            run.ledger.write(entry).await?;
+        }
+        self.open(shared, beginning, attachment.flows.len(), repairing, run);
+        Ok(())
+    }
+
+    async fn full_sync(
+        &self,
+        attachment: &Attachment,
+        run: &mut Run,
+        source: usize,
+        reason: String,
+    ) -> Result<(), Error> {
+        // Rule 34: nothing of an earlier session is on its way any more.
+        if run.session.take().is_some() && !self.retire(&run.target, &run.ledger).await? {
+            return Ok(());
+        }
+        let stored = run.ledger.state();
+        let known = stored.as_ref().is_some_and(|state| state.phase != Stored::None);
+        let replid = &attachment.greeting.replid;
+        info!(reason, replid, flows = attachment.flows.len(), repeated = known, "full sync");
+        let found = startup::first_contact(&self.settings, &run.ledger, &run.target, &run.mapping).await?;
         let merge = self.settings.on_existing_data == ExistingData::Merge;
         if known && merge {
             warn!("keys that the source lacks stay on the target (on_existing_data: merge)");
         }
+        let shared = self.shared(attachment, run, source).await?;
         // It names the target before the first write goes out: what a crash leaves behind is known as ours.
         let state = State {
             phase: Stored::FullSync,
-            replication_id: greeting.replid.clone(),
+            replication_id: replid.clone(),
             applied: Vec::new(),
             reserved: Vec::new(),
-            reconcile: known && !merge,
-            target: startup::identity(&shared.target),
-            updated_at_ms: 0,
+            reconcile: found && !merge,
+            target: startup::identity(&run.target),
             nodes: Vec::new(),
+            updated_at_ms: 0,
         };
-        shared.over_existing.store(state.reconcile, Relaxed);
-        shared.ledger.full_sync_begins(state).await?;
+        shared.reconcile.store(state.reconcile, Relaxed);
+        run.ledger.write(Entry::replace(state).clear_list()).await?;
         self.status.set_not_in_sync(0, Vec::new());
+        let tokens = attachment.flows.iter().map(|flow| flow.eof_token).collect();
+        self.open(shared, Beginning::Snapshot(tokens), attachment.flows.len(), Vec::new(), run);
         Ok(())
+    }
+
+    fn open(
+        &self,
+        shared: Shared,
+        beginning: Beginning,
+        flows: usize,
+        repairing: Vec<NotInSync>,
+        run: &mut Run,
+    ) {
+        let snapshot = !matches!(beginning, Beginning::Journal { .. });
+        run.session = Some(Session::open(Opening {
+            shared: Arc::new(shared),
+            beginning,
+            spools: self.spools(flows, snapshot),
+            repairing,
+            interval: self.settings.checkpoint_interval,
+        }));
     }
 
     /// Which databases the source has, for names that would collide. A user who may not ask finds out when a record
     /// selects one.
-    async fn note_databases(&self, shared: &Shared, source: usize) -> Result<(), Error> {
+    async fn note_databases(&self, mapping: &Mapping, source: usize) -> Result<(), Error> {
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
         match side.keyspace().await {
             Ok(databases) => {
                 self.status.expect_keys(databases.iter().map(|(_, keys)| keys).sum());
-                shared.mapping.databases_unknown(false);
+                mapping.databases_unknown(false);
                 for (db, _) in databases {
-                    shared.mapping.note_database(db).map_err(Error::Collision)?;
+                    mapping.note_database(db).map_err(Error::Collision)?;
                 }
                 Ok(())
             }
@@ -359,19 +631,69 @@ impl Replica {
             }
             Err(error) => {
                 info!(%error, "the source does not tell its databases; they are noted as they appear");
-                shared.mapping.databases_unknown(true);
+                mapping.databases_unknown(true);
                 Ok(())
             }
         }
     }
 
+    /// The pause between two attempts; the session goes on meanwhile.
+    async fn pause(&self, run: &mut Run) -> Result<Option<Finished>, Error> {
+        self.wait(run.attempts.pause(), run).await
+    }
+
+    async fn wait(&self, pause: Duration, run: &mut Run) -> Result<Option<Finished>, Error> {
+        let ending = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => return self.stop(run).await.map(Some),
+            ending = ended(&mut run.session) => ending,
+            () = tokio::time::sleep(pause) => return Ok(None),
+        };
+        match self.session_ended(ending, run, Instant::now()) {
+            Err(error) => run.attempts.failed(error).map(|()| None),
+            other => other,
+        }
+    }
+
     /// Waits; true when it is told to stop meanwhile.
-    async fn pause(&self, pause: Duration) -> bool {
+    async fn sleep(&self, pause: Duration) -> bool {
         tokio::select! {
+            biased;
             () = told_to_stop(&self.stop) => true,
             () = tokio::time::sleep(pause) => false,
         }
     }
+}
+
+/// What lives from one attempt to the next.
+struct Run {
+    target: Arc<Target>,
+    mapping: Mapping,
+    ledger: Ledger,
+    session: Option<Session>,
+    /// Why the next attachment asks for a full sync.
+    start_over: Option<String>,
+    attempts: Attempts,
+}
+
+/// An attachment to one of the sources.
+struct Attached {
+    source: usize,
+    attachment: Attachment,
+    /// The source's LSNs from before.
+    ends: Option<Vec<u64>>,
+}
+
+async fn ended(session: &mut Option<Session>) -> Ending {
+    match session {
+        Some(session) => session.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The name of all our connections to the target.
+fn connection_name(ledger: &Ledger) -> String {
+    format!("df2redis-{}", ledger.name())
 }
 
 async fn told_to_stop(stop: &Stop) {
@@ -394,15 +716,15 @@ struct Attempts {
     attached: bool,
     last: Option<String>,
     told: Option<Instant>,
-}
-
-impl Default for Attempts {
-    fn default() -> Self {
-        Attempts { began: Instant::now(), failures: 0, attached: false, last: None, told: None }
-    }
+    /// Of the random part of the pauses.
+    seed: u64,
 }
 
 impl Attempts {
+    fn new(seed: u64) -> Self {
+        Attempts { began: Instant::now(), failures: 0, attached: false, last: None, told: None, seed }
+    }
+
     /// An attempt failed. Before the first attachment the operator hears of it; afterwards everything that may change is
     /// tried for ever.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
@@ -439,7 +761,7 @@ impl Attempts {
     /// How long to wait: twice as long each time, with a random part so that many replicas do not come back together.
     fn pause(&self) -> Duration {
         let base = Duration::from_millis(100 << self.failures.min(7)).min(LONGEST_PAUSE);
-        let random = RandomState::new().hash_one(self.failures) % 256;
+        let random = twox_hash::XxHash64::oneshot(self.seed, &self.failures.to_le_bytes()) % 256;
         base / 2 + base.mul_f64(random as f64 / 512.0)
     }
 }
@@ -450,7 +772,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_stay_bounded() {
-        let mut attempts = Attempts::default();
+        let mut attempts = Attempts::new(1);
         assert!(attempts.pause() <= Duration::from_millis(100));
         attempts.lost("cut".into(), Instant::now(), true);
         attempts.lost("cut".into(), Instant::now(), true);

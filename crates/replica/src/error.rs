@@ -19,7 +19,10 @@ pub enum Exit {
 pub enum Error {
     /// The checkpoint cannot be used.
     #[error(transparent)]
-    Checkpoint(#[from] checkpoint::Error),
+    Checkpoint(std::sync::Arc<checkpoint::Error>),
+    /// A part of the engine is gone without saying why.
+    #[error("a part of the program ended unexpectedly; this is a bug")]
+    Ended,
     /// The source cannot be attached to.
     #[error("source: {0}")]
     Source(#[from] flow::AttachError),
@@ -94,10 +97,23 @@ impl Error {
             Error::Target(error) => of_class(error.class()),
             Error::SourceSilent(_) | Error::SourceAway { .. } | Error::TargetAway { .. } => Exit::Temporary,
             Error::Mapping(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
+            Error::Ended => Exit::Failed,
             Error::Checkpoint(_)
             | Error::OtherTarget { .. }
             | Error::ForeignData { .. }
             | Error::Collision(_) => Exit::Failed,
         }
+    }
+}
+
+impl From<checkpoint::Error> for Error {
+    fn from(error: checkpoint::Error) -> Self {
+        Error::Checkpoint(std::sync::Arc::new(error))
+    }
+}
+
+impl From<std::sync::Arc<checkpoint::Error>> for Error {
+    fn from(error: std::sync::Arc<checkpoint::Error>) -> Self {
+        Error::Checkpoint(error)
     }
 }

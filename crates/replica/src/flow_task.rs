@@ -1,13 +1,16 @@
 //! One flow: decodes what the spool holds and hands it to the target, snapshot first, then the journal.
 //!
-//! A flow task takes input only while there is room for its commands. It ends when its input ends and everything before
-//! is settled, when it is told to stop, or when something is wrong that it cannot mend.
+//! A flow task takes input only while there is room for its commands. It outlives the attachment it began with: when the
+//! link breaks it goes on with what the spool holds, and the next attachment fills the same spool (repair rule 20). It ends
+//! when its input ends and everything before is settled, when it is told to stop, or when something is wrong that it cannot
+//! mend.
 
 mod channels;
 mod known_keys;
-mod watching;
+mod repairing;
+mod waiting;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -16,15 +19,18 @@ use bytes::Bytes;
 use command::{Global, SourceKey, Translator};
 use flow::EofToken;
 use journal::{Entry, LsnCounter};
-use router::FlowRouter;
+use repair::Repairs;
 use router::side::Side;
-use tokio::sync::{oneshot, watch};
+use router::{FlowRouter, RouterOptions};
+use tokio::sync::oneshot;
 
-pub use channels::{Channels, End, Notice, Order, Shared, Start};
+pub use channels::{Channels, End, Notice, Order, Pace, Position, Shared, Start};
+pub(crate) use known_keys::{is_global, keys_touched};
+pub(crate) use repairing::no_key;
+pub(crate) use waiting::stopped;
 
-use crate::apply::{Doubt, Position};
+use crate::apply::{Doubt, Place};
 use crate::error::Error;
-use crate::ledger::now_ms;
 use crate::status::FlowStatus;
 
 /// How long a flow that was told to stop waits for the acknowledgement of what is on its way.
@@ -43,91 +49,136 @@ pub struct FlowTask {
     pub(crate) translator: Translator,
     pub(crate) side: Side,
     pub(crate) status: Arc<FlowStatus>,
+    pub(crate) repairs: Repairs,
     pub(crate) doubts: Vec<Doubt>,
     pub(crate) now_ms: u64,
     /// Databases of the target that are known to exist.
     pub(crate) databases: HashSet<u32>,
     /// Databases of the source that the mapping has been told of.
     pub(crate) noted: HashSet<u32>,
-    /// During and after a full sync over existing data, until the removal of stale keys is done.
+    /// While the target may hold keys that the source lacks.
     pub(crate) known: Option<known_keys::KnownKeys>,
-    next: u64,
-    watched: Arc<HashSet<SourceKey>>,
-    touched: HashSet<SourceKey>,
-    asked: Vec<(u64, oneshot::Sender<HashSet<SourceKey>>)>,
-    removing: Vec<(u64, oneshot::Sender<u64>)>,
+    /// The next LSN to dispatch.
+    pub(crate) next: u64,
+    /// Records below it are not sent: they may have been before (repair rule 7).
+    uncertain_end: u64,
+    /// The record at hand may have been sent before, and cannot be repaired: only what may be repeated is sent.
+    pub(crate) cautious: bool,
+    /// Durable: as it was last looked at.
+    reserved: u64,
+    /// `reserved` for which an extension was asked already.
+    asked_to_extend: u64,
+    /// `next` when the session last heard of it.
+    told: u64,
+    /// Whoever waits for records to be dispatched.
+    passing: Vec<(u64, oneshot::Sender<()>)>,
+    /// Whoever waits for keys to leave repair.
+    leaving: Vec<(BTreeSet<SourceKey>, oneshot::Sender<()>)>,
 }
 
 impl FlowTask {
     /// A flow that has not begun.
     pub fn new(flow: usize, shared: Arc<Shared>, status: Arc<FlowStatus>, channels: Channels) -> Self {
-        let router = FlowRouter::new(shared.target.clone(), flow, shared.window);
+        let options = RouterOptions {
+            rules: shared.rules,
+            name: Some(format!("df2redis-{}", shared.ledger.name())),
+            repair: shared.repair,
+        };
+        let router = FlowRouter::with(shared.target.clone(), flow, shared.window, options);
         let dialect = Arc::new(shared.target.dialect().clone());
+        let repairs = Repairs::new(flow, shared.flows, repair::Limits::default(), shared.rules);
         FlowTask {
             flow,
             router,
             translator: Translator::new(shared.mapping.clone(), dialect),
             side: Side::new(shared.target.clone()),
+            now_ms: shared.clock.now_ms(),
+            repairs,
             shared,
             channels,
             status,
             doubts: Vec::new(),
-            now_ms: now_ms(),
             databases: HashSet::from([0]),
             noted: HashSet::new(),
             known: None,
             next: 0,
-            watched: Arc::default(),
-            touched: HashSet::new(),
-            asked: Vec::new(),
-            removing: Vec::new(),
+            uncertain_end: 0,
+            cautious: false,
+            reserved: 0,
+            asked_to_extend: 0,
+            told: 0,
+            passing: Vec::new(),
+            leaving: Vec::new(),
         }
     }
 
     /// Runs until the end, which is told as the last notice.
     pub async fn run(mut self, start: Start) {
         let end = match self.stream(start).await {
-            Err(End::Stopped) => {
+            Err(End::Stopped { .. }) => {
                 // Whatever was handed to the target is waited for, so that the checkpoint is exact.
                 match self.settle(tokio::time::sleep(STOP_GRACE)).await {
+                    Ok(()) => End::Stopped { quiet: true },
                     Err(end @ End::Fatal(_)) => end,
-                    _ => End::Stopped,
+                    Err(_) => End::STOPPED,
                 }
             }
+            Err(End::SpoolLost(why)) => match self.settle_all_unless_stopped().await {
+                Ok(()) => End::SpoolLost(why),
+                Err(end) => end,
+            },
             Err(end) => end,
             Ok(never) => match never {},
         };
         self.publish();
+        self.tell_position();
         // Without a listener nobody waits for this flow either.
         let _ = self.channels.notices.send(Notice::Ended { flow: self.flow, end });
     }
 
     async fn stream(&mut self, start: Start) -> Result<std::convert::Infallible, End> {
+        let reconcile = self.shared.reconcile.load(Relaxed);
         let (next, rest) = match start {
             Start::Snapshot { token } => {
-                self.known = self.shared.over_existing.load(Relaxed).then(Default::default);
-                self.snapshot(token).await?
+                self.known = reconcile.then(known_keys::KnownKeys::complete);
+                // Rule 35: where a value would belong is only known once JOURNAL_OFFSET is.
+                self.repairs.suspended(true);
+                self.snapshot(token, false).await?
             }
-            Start::Journal { next } => (next, Bytes::new()),
+            Start::Missed { token, repairing } => {
+                self.known = reconcile.then(known_keys::KnownKeys::default);
+                self.repairs.suspended(true);
+                self.resume_repairs(repairing);
+                self.snapshot(token, true).await?
+            }
+            Start::Journal { next, uncertain_end, repairing } => {
+                self.known = reconcile.then(known_keys::KnownKeys::default);
+                // Rule 21: in front of the first record.
+                self.resume_repairs(repairing);
+                self.uncertain_end = uncertain_end;
+                (next, Bytes::new())
+            }
         };
         self.next = next;
         self.router.tracker().restart_at(next);
         self.publish();
+        self.tell_position();
         self.notify(Notice::Ready { flow: self.flow, next });
         loop {
             match self.order().await? {
                 Order::Go => break,
-                other => self.obey(other),
+                other => self.obey(other).await?,
             }
         }
+        self.repairs.suspended(false);
         self.journal(next, rest).await
     }
 
-    async fn snapshot(&mut self, token: EofToken) -> Result<(u64, Bytes), End> {
+    async fn snapshot(&mut self, token: EofToken, missed: bool) -> Result<(u64, Bytes), End> {
         let mut decoder = rdb::Decoder::new(rdb::Limits::default());
         let mut offset = None;
         loop {
-            self.now_ms = now_ms();
+            self.now_ms = self.shared.clock.now_ms();
             while let Some(item) = decoder.next().map_err(|e| End::StartOver(format!("snapshot: {e}")))? {
                 match item {
                     rdb::Item::FullSyncEnd => {
@@ -148,7 +199,7 @@ impl FlowTask {
                         self.settle_all_unless_stopped().await?;
                         return Ok((next, decoder.into_rest()));
                     }
-                    item => self.snapshot_item(item).await?,
+                    item => self.snapshot_item(item, missed).await?,
                 }
             }
             let chunk = self.next_chunk().await?;
@@ -161,16 +212,23 @@ impl FlowTask {
         let mut counter = LsnCounter::new(next);
         decoder.feed(rest);
         loop {
-            self.now_ms = now_ms();
+            self.now_ms = self.shared.clock.now_ms();
             while let Some(entry) = decoder.next().map_err(|e| End::StartOver(format!("journal: {e}")))? {
                 let lsn = counter
                     .observe(&entry)
                     .map_err(|e| End::StartOver(format!("flow {}: {e}", self.flow)))?;
                 self.entry(entry, lsn).await?;
                 self.next = counter.next();
+                debug_assert_eq!(self.next, self.router.tracker().dispatched());
+                if self.next - self.told >= self.shared.pace.records {
+                    self.tell_position();
+                    self.shared.checkpoint_due.notify_one();
+                }
+                if !self.repairs.is_empty() {
+                    self.place_values().await?;
+                }
             }
-            self.status.received.store(counter.next(), Relaxed);
-            self.answer_touched();
+            self.answer_passed();
             let chunk = self.next_chunk().await?;
             decoder.feed(chunk);
         }
@@ -179,19 +237,11 @@ impl FlowTask {
     async fn entry(&mut self, entry: Entry, lsn: Option<u64>) -> Result<(), End> {
         match entry {
             Entry::Record(record) => {
+                let lsn = lsn.unwrap_or(self.next);
                 self.status.records.fetch_add(1, Relaxed);
-                if !self.watched.is_empty() {
-                    self.note_touched(&record);
-                }
                 self.note_database(record.db)?;
-                self.remove_stale(record.db, &record.args).await?;
-                let txid = record.txid;
-                match self.translator.record(record, self.now_ms) {
-                    command::Treatment::Global(global) => {
-                        self.global(global, lsn.unwrap_or_default(), txid).await
-                    }
-                    treatment => self.apply(treatment, Position::Record).await,
-                }
+                self.reserve(lsn).await?;
+                self.record(record, lsn).await
             }
             Entry::Ping => {
                 self.pass_record();
@@ -207,6 +257,23 @@ impl FlowTask {
         }
     }
 
+    async fn record(&mut self, record: journal::Record, lsn: u64) -> Result<(), End> {
+        let record = if is_global(&record.args) {
+            record
+        } else {
+            match self.without_repaired(record, lsn).await? {
+                Some(record) => record,
+                None => return Ok(()),
+            }
+        };
+        let txid = record.txid;
+        match self.translator.record(record, self.now_ms) {
+            // Rule 26: also in the uncertain range, it is executed again.
+            command::Treatment::Global(global) => self.global(global, lsn, txid).await,
+            treatment => self.apply(treatment, Place::Record).await,
+        }
+    }
+
     /// A record without commands of its own.
     pub(crate) fn pass_record(&mut self) {
         let tracker = self.router.tracker();
@@ -214,152 +281,44 @@ impl FlowTask {
         tracker.close_record(lsn);
     }
 
-    /// Stands at a global command until the attachment has executed it for all flows.
+    /// Stands at a global command until the session has executed it for all flows (repair rule 23).
     async fn global(&mut self, global: Global, lsn: u64, txid: u64) -> Result<(), End> {
         self.settle_all_unless_stopped().await?;
+        // Rule 25: until the barrier ends nothing that was read before it is written.
+        self.repairs.freeze(true);
         self.publish();
+        self.tell_position();
         self.notify(Notice::Global { flow: self.flow, lsn, txid, global });
         loop {
             match self.order().await? {
                 Order::GlobalDone => break,
-                other => self.obey(other),
+                other => self.obey(other).await?,
             }
         }
+        self.repairs.freeze(false);
         self.pass_record();
         self.publish();
         Ok(())
     }
 
-    /// Waits for the next order.
-    async fn order(&mut self) -> Result<Order, End> {
-        tokio::select! {
-            biased;
-            () = stopped(&mut self.channels.stop) => Err(End::Stopped),
-            order = self.channels.orders.recv() => order.ok_or(End::Stopped),
-        }
-    }
-
-    /// The next bytes of the flow; meanwhile replies are dealt with and orders obeyed.
-    async fn next_chunk(&mut self) -> Result<Bytes, End> {
-        self.router.poll();
-        self.router.flush();
-        self.record_doubts().await?;
-        self.publish();
-        while let Ok(order) = self.channels.orders.try_recv() {
-            self.obey(order);
-        }
-        if let Some(chunk) = self.channels.input.try_pop() {
-            // Other flows run on the same threads.
-            tokio::task::yield_now().await;
-            if *self.channels.stop.borrow() {
-                return Err(End::Stopped);
-            }
-            return Ok(chunk);
-        }
-        loop {
-            tokio::select! {
-                biased;
-                () = stopped(&mut self.channels.stop) => return Err(End::Stopped),
-                () = self.router.next_event() => {
-                    self.record_doubts().await?;
-                    self.publish();
-                }
-                Some(order) = self.channels.orders.recv() => {
-                    self.obey(order);
-                    self.router.flush();
-                }
-                chunk = self.channels.input.pop() => match chunk {
-                    Some(chunk) => return Ok(chunk),
-                    None => {
-                        self.settle_all_unless_stopped().await?;
-                        self.publish();
-                        return Err(End::Input);
-                    }
-                },
-            }
-        }
-    }
-
-    /// Waits for room for another record's commands.
-    pub(crate) async fn room(&mut self) -> Result<(), End> {
-        while !self.router.has_room() {
-            self.router.flush();
-            tokio::select! {
-                biased;
-                () = stopped(&mut self.channels.stop) => return Err(End::Stopped),
-                () = self.router.next_event() => {}
-            }
-            self.record_doubts().await?;
-            self.publish();
-        }
-        Ok(())
-    }
-
-    /// Waits until everything handed out is settled.
-    pub(crate) async fn settle_all_unless_stopped(&mut self) -> Result<(), End> {
-        let mut stop = self.channels.stop.clone();
-        self.settle(stopped(&mut stop)).await
-    }
-
-    /// Waits until everything handed out is settled, or [`End::Stopped`] when `interruption` comes first.
-    async fn settle(&mut self, interruption: impl Future<Output = ()>) -> Result<(), End> {
-        tokio::pin!(interruption);
-        self.router.flush();
-        loop {
-            // Not to be interrupted: what it has taken out of the router it has to hand back.
-            self.record_doubts().await?;
-            if self.router.is_settled() {
-                return Ok(());
-            }
-            tokio::select! {
-                biased;
-                () = &mut interruption => return Err(End::Stopped),
-                () = self.router.next_event() => self.publish(),
-            }
-        }
-    }
-
     pub(crate) fn publish(&mut self) {
         let applied = self.router.applied();
+        debug_assert!(applied <= self.router.tracker().dispatched());
         self.status.applied.store(applied, Relaxed);
         self.status.spooled.store(self.channels.input.bytes() as u64, Relaxed);
         self.status.set_router(self.router.counters(), self.router.waiting());
         self.channels.applied.send_if_modified(|value| std::mem::replace(value, applied) != applied);
-        self.answer_removals();
+    }
+
+    /// The session hears where this flow stands.
+    pub(crate) fn tell_position(&mut self) {
+        self.told = self.next;
+        let position = Position { next: self.next, wanted: self.repairs.next_due().unwrap_or(0) };
+        self.channels.position.send_if_modified(|value| std::mem::replace(value, position) != position);
     }
 
     fn notify(&self, notice: Notice) {
-        // An attachment that does not listen any more has told this flow to stop.
+        // A session that does not listen any more has told this flow to stop.
         let _ = self.channels.notices.send(notice);
     }
-
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Watch { keys, done } => {
-                self.watched = keys;
-                self.touched.clear();
-                // A removal that does not wait for the answer has ended.
-                let _ = done.send(());
-            }
-            Order::Touched { at, reply } => {
-                self.asked.push((at, reply));
-                self.answer_touched();
-            }
-            Order::Remove { keys, done } => {
-                let count = self.remove(keys);
-                self.watched = Arc::default();
-                self.touched.clear();
-                self.removing.push((count, done));
-                self.answer_removals();
-            }
-            Order::Reconciled => self.known = None,
-            // Only sent to a flow that waits for it.
-            Order::Go | Order::GlobalDone => {}
-        }
-    }
-}
-
-/// Waits until the flow shall stop; an attachment that is gone means the same.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -102,7 +102,8 @@ async fn scans(
     }
 }
 
-fn concerns(global: &Global, key: &SourceKey) -> bool {
+/// Whether a key is in the scope of a global command.
+pub fn concerns(global: &Global, key: &SourceKey) -> bool {
     match global {
         Global::FlushAll => true,
         Global::FlushDb(db) => key.db == *db,

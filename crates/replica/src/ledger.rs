@@ -1,18 +1,109 @@
-//! The checkpoint as the engine uses it: one change at a time, off the asynchronous threads.
+//! The checkpoint as the engine uses it: changes of all parts, written together.
+//!
+//! Whoever wants something stored adds it to what is pending and waits; the first one that finds no write under way
+//! writes for all of them. One transaction and one fsync carry the positions of every flow and every change of the list of
+//! keys under repair (repair rules 1 and 3).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use checkpoint::{Error, NotInSync, State, Store};
-use tokio::sync::Mutex;
+use checkpoint::{Commit, Durable, Error, NotInSync, State, Store};
+use command::SourceKey;
+use tokio::sync::oneshot;
 
-/// The open checkpoint.
+use crate::clock::Clock;
+
+/// The open checkpoint; clones are the same one.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    store: Arc<Store>,
-    /// What is stored; held while a change is being written, so that changes do not mix.
-    state: Arc<Mutex<Option<State>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Durable>,
+    clock: Clock,
+    pending: Mutex<Pending>,
+    /// What is durable.
+    state: Mutex<Option<State>>,
+    list: Mutex<BTreeMap<SourceKey, NotInSync>>,
+    /// Keys whose entries are being written.
+    changing: Mutex<BTreeSet<SourceKey>>,
+    /// One write at a time.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+type Edit = Box<dyn FnOnce(&mut Option<State>) + Send>;
+
+#[derive(Default)]
+struct Pending {
+    edits: Vec<Edit>,
+    /// The last word about each key: listed, or not listed any more.
+    list: BTreeMap<SourceKey, Option<NotInSync>>,
+    clear_list: bool,
+    clean_stop: bool,
+    waiting: Vec<oneshot::Sender<Result<(), Arc<Error>>>>,
+}
+
+/// Something to be stored.
+#[derive(Default)]
+pub struct Entry {
+    edit: Option<Edit>,
+    add: Vec<NotInSync>,
+    remove: Vec<SourceKey>,
+    clear_list: bool,
+    clean_stop: bool,
+}
+
+impl Entry {
+    /// A change of the state.
+    pub fn edit(change: impl FnOnce(&mut State) + Send + 'static) -> Entry {
+        let edit: Edit = Box::new(move |state| {
+            if let Some(state) = state {
+                change(state);
+            }
+        });
+        Entry { edit: Some(edit), ..Entry::default() }
+    }
+
+    /// A new state in place of whatever is there.
+    pub fn replace(new: State) -> Entry {
+        Entry { edit: Some(Box::new(move |state| *state = Some(new))), ..Entry::default() }
+    }
+
+    /// Lists keys: they are under repair, or not in sync for good.
+    #[must_use]
+    pub fn list(mut self, keys: Vec<NotInSync>) -> Entry {
+        self.add.extend(keys);
+        self
+    }
+
+    /// Takes keys off the list.
+    #[must_use]
+    pub fn unlist(mut self, keys: Vec<SourceKey>) -> Entry {
+        self.remove.extend(keys);
+        self
+    }
+
+    /// Empties the list first.
+    #[must_use]
+    pub fn clear_list(mut self) -> Entry {
+        self.clear_list = true;
+        self
+    }
+
+    /// Nothing is on its way to the target any more, and nothing will be sent.
+    #[must_use]
+    pub fn clean_stop(mut self) -> Entry {
+        self.clean_stop = true;
+        self
+    }
 }
 
 impl Ledger {
@@ -20,93 +111,177 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub async fn open(dir: &Path) -> Result<Ledger, Error> {
+    pub async fn open(dir: &Path, clock: Clock) -> Result<Ledger, Error> {
         let dir = dir.to_owned();
         let store = blocking(move || Store::open(&dir)).await?;
+        Ledger::with(Arc::new(store), clock)
+    }
+
+    /// A ledger on a store that is open already.
+    ///
+    /// # Errors
+    /// The store's, where its list cannot be read.
+    pub fn with(store: Arc<dyn Durable>, clock: Clock) -> Result<Ledger, Error> {
         let state = store.state();
-        Ok(Ledger { store: Arc::new(store), state: Arc::new(Mutex::new(state)) })
+        let list = store.listed(usize::MAX)?.into_iter().map(|entry| (name(&entry), entry)).collect();
+        let shared = Shared {
+            store,
+            clock,
+            pending: Mutex::default(),
+            state: Mutex::new(state),
+            list: Mutex::new(list),
+            changing: Mutex::default(),
+            writing: tokio::sync::Mutex::new(()),
+        };
+        Ok(Ledger { shared: Arc::new(shared) })
     }
 
     /// What is stored.
-    pub async fn state(&self) -> Option<State> {
-        self.state.lock().await.clone()
+    pub fn state(&self) -> Option<State> {
+        lock(&self.shared.state).clone()
     }
 
-    /// Replaces everything, durably.
-    ///
-    /// # Errors
-    /// As [`Store::write`].
-    pub async fn replace(&self, mut state: State) -> Result<(), Error> {
-        let mut current = self.state.lock().await;
-        state.updated_at_ms = now_ms();
-        self.store(&mut current, state).await
+    /// The name under which this checkpoint's connections are known on the target.
+    pub fn name(&self) -> String {
+        self.shared.store.name()
     }
 
-    /// Changes what is stored, durably; nothing happens while nothing is stored.
+    /// The first listed keys, and how many there are.
+    pub fn listed(&self, limit: usize) -> (u64, Vec<NotInSync>) {
+        let list = lock(&self.shared.list);
+        (list.len() as u64, list.values().take(limit).cloned().collect())
+    }
+
+    /// Whether a key is durably listed, and nothing that is pending or being written changes that.
+    pub fn lists(&self, key: &SourceKey) -> bool {
+        !lock(&self.shared.pending).list.contains_key(key)
+            && !lock(&self.shared.changing).contains(key)
+            && lock(&self.shared.list).contains_key(key)
+    }
+
+    /// Writes an entry durably, together with what others want written.
     ///
     /// # Errors
-    /// As [`Store::write`].
-    pub async fn change(&self, change: impl FnOnce(&mut State)) -> Result<(), Error> {
-        let mut current = self.state.lock().await;
-        let Some(mut state) = current.clone() else { return Ok(()) };
-        change(&mut state);
-        if current.as_ref() == Some(&state) {
-            return Ok(());
+    /// As [`Durable::commit`]; after one the ledger takes no more.
+    pub async fn write(&self, entry: Entry) -> Result<(), Arc<Error>> {
+        let (sender, receiver) = oneshot::channel();
+        self.add(entry, Some(sender));
+        self.write_pending();
+        receiver.await.unwrap_or_else(|_| panic!("the task that writes the checkpoint answers everyone"))
+    }
+
+    /// Adds an entry to the next write without waiting for it.
+    pub fn note(&self, entry: Entry) {
+        self.add(entry, None);
+    }
+
+    fn add(&self, entry: Entry, waiting: Option<oneshot::Sender<Result<(), Arc<Error>>>>) {
+        let mut pending = lock(&self.shared.pending);
+        pending.edits.extend(entry.edit);
+        pending.clean_stop |= entry.clean_stop;
+        if entry.clear_list {
+            pending.list.clear();
+            pending.clear_list = true;
         }
-        state.updated_at_ms = now_ms();
-        self.store(&mut current, state).await
+        for key in entry.remove {
+            pending.list.insert(key, None);
+        }
+        for listed in entry.add {
+            pending.list.insert(name(&listed), Some(listed));
+        }
+        pending.waiting.extend(waiting);
     }
 
-    async fn store(&self, current: &mut Option<State>, state: State) -> Result<(), Error> {
-        let (store, written) = (self.store.clone(), state.clone());
-        blocking(move || store.write(&written)).await?;
-        *current = Some(state);
-        Ok(())
-    }
-
-    /// Forgets all keys that are not in sync, together with a new state: what follows writes every key anew.
-    ///
-    /// # Errors
-    /// As [`Store::write_full_sync_done`].
-    pub async fn full_sync_begins(&self, mut state: State) -> Result<(), Error> {
-        let mut current = self.state.lock().await;
-        state.updated_at_ms = now_ms();
-        let (store, written) = (self.store.clone(), state.clone());
-        blocking(move || store.write_full_sync_done(&written)).await?;
-        *current = Some(state);
-        Ok(())
-    }
-
-    /// Adds keys that are not in sync, durably.
-    ///
-    /// # Errors
-    /// As [`Store::add_not_in_sync`].
-    pub async fn add_not_in_sync(&self, keys: Vec<NotInSync>) -> Result<(), Error> {
-        let store = self.store.clone();
-        blocking(move || store.add_not_in_sync(&keys)).await
-    }
-
-    /// The first keys that are not in sync, and how many there are.
-    ///
-    /// # Errors
-    /// As [`Store::not_in_sync`].
-    pub async fn not_in_sync(&self, limit: usize) -> Result<(u64, Vec<NotInSync>), Error> {
-        let store = self.store.clone();
-        blocking(move || Ok((store.not_in_sync_count(), store.not_in_sync(limit)?))).await
-    }
-
-    /// How many keys are not in sync.
-    pub fn not_in_sync_count(&self) -> u64 {
-        self.store.not_in_sync_count()
+    /// A task of its own: whoever waits may be interrupted, the write may not.
+    fn write_pending(&self) {
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let _alone = shared.writing.lock().await;
+            let pending = {
+                let mut pending = lock(&shared.pending);
+                *lock(&shared.changing) = pending.list.keys().cloned().collect();
+                std::mem::take(&mut *pending)
+            };
+            if pending.waiting.is_empty() && pending.edits.is_empty() && pending.list.is_empty() {
+                return;
+            }
+            let result = shared.commit(pending.edits, pending.list, pending.clear_list, pending.clean_stop).await;
+            lock(&shared.changing).clear();
+            let result = result.map_err(Arc::new);
+            for waiting in pending.waiting {
+                // Whoever does not wait any more does not need the answer.
+                let _ = waiting.send(result.clone());
+            }
+        });
     }
 }
 
-/// Milliseconds since the Unix epoch.
+impl Shared {
+    async fn commit(
+        &self,
+        edits: Vec<Edit>,
+        list: BTreeMap<SourceKey, Option<NotInSync>>,
+        clear_list: bool,
+        clean_stop: bool,
+    ) -> Result<(), Error> {
+        let before = lock(&self.state).clone();
+        let mut state = before.clone();
+        edits.into_iter().for_each(|edit| edit(&mut state));
+        if state == before && list.is_empty() && !clear_list {
+            return Ok(());
+        }
+        if let Some(state) = &mut state {
+            state.updated_at_ms = self.clock.now_ms();
+        }
+        let commit = Commit {
+            state: state.clone(),
+            add: list.values().flatten().cloned().collect(),
+            remove: list
+                .iter()
+                .filter(|(_, entry)| entry.is_none())
+                .map(|(key, _)| (key.db, key.key.to_vec()))
+                .collect(),
+            clear_list,
+            clean_stop,
+        };
+        match self.store.delay() {
+            None => {
+                let store = self.store.clone();
+                blocking(move || store.commit(&commit)).await?;
+            }
+            Some(delay) => {
+                tokio::time::sleep(delay).await;
+                self.store.commit(&commit)?;
+                tokio::time::sleep(delay).await;
+            }
+        }
+        *lock(&self.state) = state;
+        let mut durable = lock(&self.list);
+        if clear_list {
+            durable.clear();
+        }
+        for (key, entry) in list {
+            match entry {
+                Some(entry) => durable.insert(key, entry),
+                None => durable.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds since the Unix epoch, by the machine's clock.
 pub fn now_ms() -> u64 {
-    // A clock before 1970 is as good as none.
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    Clock::System.now_ms()
+}
+
+fn name(entry: &NotInSync) -> SourceKey {
+    SourceKey { db: entry.db, key: entry.key.clone().into() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Only whole values are put in or taken out under these locks.
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -11,14 +11,18 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`engine`] | attach, run, back off, attach again |
+//! | [`session`] | the flows of one LSN space, over many attachments |
 //! | [`attachment`] | one attachment from SYNC to its end |
+//! | [`intake`] | from a socket into a spool, in whole records |
 //! | [`phase`] | where an attachment stands, and where it may go from there |
 //! | [`plan`] | what a run would do, without doing it |
 //! | [`flow_task`] | one flow: snapshot and journal |
 //! | [`apply`] | a treatment becomes commands, counts and doubts |
 //! | [`global`] | FLUSHALL, FLUSHDB, FLUSHSLOTS: once, for all flows |
 //! | [`removal`] | after a repeated full sync: keys the source lacks |
+//! | [`fences`] | keys under repair are read from the source |
 //! | [`ledger`] | the checkpoint, written one change at a time |
+//! | [`clock`] | what time it is |
 //! | [`source`] | questions to the source beside the replication |
 //! | [`startup`] | is this our target, may we write to it |
 //! | [`status`] | what the program says about itself |
@@ -28,14 +32,18 @@
 
 pub mod apply;
 pub mod attachment;
+pub mod clock;
 pub mod engine;
 pub mod error;
+pub mod fences;
 pub mod flow_task;
 pub mod global;
+pub mod intake;
 pub mod ledger;
 pub mod phase;
 pub mod plan;
 pub mod removal;
+pub mod session;
 pub mod settings;
 pub mod source;
 pub mod startup;

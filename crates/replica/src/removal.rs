@@ -1,25 +1,21 @@
-//! After a repeated full sync: the keys that the target has and the source lacks are removed.
+//! After a full sync over existing data: the keys that the target has and the source lacks are removed.
 //!
 //! ```text
-//! SCAN a page of the target -> names under our mapping -> EXISTS at the source -> absent ones
-//!   -> every flow watches them -> EXISTS again, then the source's LSNs
-//!   -> every flow, once it has dispatched up to there: which were touched by a record?
-//!   -> the rest is removed, each in its own flow
+//! SCAN a page of the target -> names under our mapping -> EXISTS at the source -> absent ones go under repair
+//! ... the whole target ... -> the source's LSNs -> every flow has dispatched up to there -> every repair is settled
 //! ```
-//! A key that a record touches meanwhile is left alone: the record decides what becomes of it. What a record would add to
-//! is removed before it by the flow that has read the snapshot (`flow_task/known_keys.rs`); after a restart of this program
-//! nobody knows that any more, and a record that changes a stale value leaves a wrong one.
+//! A key that was created meanwhile is read by its repair like any other, so nothing here has to be exact (repair rules 37
+//! and 38).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use command::{Mapping, SourceKey};
 use router::side::Side;
 use router::sweep::Walk;
+use rules::Rules;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
 
 use crate::flow_task::Order;
 use crate::source::SourceSide;
@@ -66,6 +62,8 @@ pub struct Removal {
     pub status: Arc<Status>,
     /// Whether the snapshot's keys came on other flows than [`flow_of`] says.
     pub other_sharding: bool,
+    /// The repair rules in force.
+    pub rules: Rules,
 }
 
 impl Removal {
@@ -94,7 +92,10 @@ impl Removal {
                     keys.dedup();
                     let absent = self.source.missing(&keys).await?;
                     if !absent.is_empty() {
-                        removed += self.remove(absent).await?;
+                        let count = absent.len() as u64;
+                        self.repair(absent).await?;
+                        removed += count;
+                        self.status.removed(count, true);
                     }
                     // Neither server is kept busy by this alone.
                     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -104,55 +105,40 @@ impl Removal {
                 }
             }
         }
-        info!(removed, "keys that the source lacks are removed");
+        if self.rules.on(38) {
+            // What was created since the last look may still be on its way to us.
+            let ends = self.source.offsets().await?;
+            let mut answers = Vec::new();
+            for (flow, at) in self.flows.iter().zip(ends) {
+                let (done, answer) = oneshot::channel();
+                flow.send(Order::Passed { at, done }).map_err(|_| Unfinished::Ended)?;
+                answers.push(answer);
+            }
+            for answer in answers {
+                answer.await.map_err(|_| Unfinished::Ended)?;
+            }
+        }
         Ok(removed)
     }
 
-    async fn remove(&mut self, absent: Vec<SourceKey>) -> Result<u64, Unfinished> {
-        let watched: Arc<HashSet<SourceKey>> = Arc::new(absent.iter().cloned().collect());
-        self.ask_all(|done| Order::Watch { keys: watched.clone(), done }).await?;
-        let mut absent = self.source.missing(&absent).await?;
-        let ends = self.source.offsets().await?;
-        if ends.len() != self.flows.len() {
-            warn!(flows = self.flows.len(), answered = ends.len(), "the source has another number of flows");
-            return Err(Unfinished::Ended);
-        }
-        let mut answers = Vec::new();
-        for (flow, at) in self.flows.iter().zip(&ends) {
-            let (reply, answer) = oneshot::channel();
-            flow.send(Order::Touched { at: *at, reply }).map_err(|_| Unfinished::Ended)?;
-            answers.push(answer);
-        }
-        for answer in answers {
-            let touched = answer.await.map_err(|_| Unfinished::Ended)?;
-            absent.retain(|key| !touched.contains(key));
-        }
+    async fn repair(&mut self, absent: Vec<SourceKey>) -> Result<(), Unfinished> {
         let mut of_flow: Vec<Vec<SourceKey>> = vec![Vec::new(); self.flows.len()];
         for key in absent {
             of_flow[flow_of(&key.key, self.flows.len())].push(key);
         }
-        let mut of_flow = of_flow.into_iter();
-        let counts =
-            self.ask_all(|done| Order::Remove { keys: of_flow.next().unwrap_or_default(), done }).await?;
-        let count = counts.into_iter().sum();
-        self.status.removed(count, true);
-        Ok(count)
-    }
-
-    async fn ask_all<T>(
-        &self,
-        mut order: impl FnMut(oneshot::Sender<T>) -> Order,
-    ) -> Result<Vec<T>, Unfinished> {
         let mut answers = Vec::new();
-        for flow in &self.flows {
+        for (flow, keys) in self.flows.iter().zip(of_flow) {
+            if keys.is_empty() {
+                continue;
+            }
             let (done, answer) = oneshot::channel();
-            flow.send(order(done)).map_err(|_| Unfinished::Ended)?;
+            let reason = "on the target, and not at the source";
+            flow.send(Order::Repair { keys, reason, done }).map_err(|_| Unfinished::Ended)?;
             answers.push(answer);
         }
-        let mut results = Vec::new();
         for answer in answers {
-            results.push(answer.await.map_err(|_| Unfinished::Ended)?);
+            answer.await.map_err(|_| Unfinished::Ended)?;
         }
-        Ok(results)
+        Ok(())
     }
 }

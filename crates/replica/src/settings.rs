@@ -1,7 +1,9 @@
 //! The configuration as the engine needs it.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +13,9 @@ use config::{Config, Databases, ExistingData, TargetType};
 use flow::SourceOptions;
 use resp::{ConnectOptions, Tls, TlsOptions};
 use router::{Expected, TargetOptions};
+use rules::Rules;
 
+use crate::clock::Clock;
 use crate::error::Error;
 
 /// Announced to the source where the configuration names no port.
@@ -32,6 +36,22 @@ pub struct Settings {
     pub checkpoint_interval: Duration,
     /// Bytes held in memory while the target is slow, over all flows.
     pub spool_memory: usize,
+    /// Bytes held on disk when that is used up, over all flows; 0: none.
+    pub spool_disk: u64,
+    /// What happens when both are used up.
+    pub spool_when_full: spool::WhenFull,
+    /// How long the source's clients may be paused for a key that never stands still; zero: never.
+    pub pause_writes: Duration,
+    /// Writes acknowledged longer ago are taken for safe from a failover, where replica offsets cannot be known.
+    pub loss_window: Duration,
+    /// What time it is.
+    pub clock: Clock,
+    /// The repair rules in force.
+    pub rules: Rules,
+    /// Of the random part of pauses.
+    pub seed: u64,
+    /// A checkpoint in place of the one in `checkpoint_dir`.
+    pub store: Option<Arc<dyn checkpoint::Durable>>,
     mapping: config::Mapping,
 }
 
@@ -83,6 +103,17 @@ impl Settings {
             checkpoint_dir: config.checkpoint.dir.clone(),
             checkpoint_interval: config.checkpoint.interval,
             spool_memory: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),
+            spool_disk: config.spool.disk,
+            spool_when_full: match config.spool.when_full {
+                config::WhenFull::Stall => spool::WhenFull::Stall,
+                config::WhenFull::Drop => spool::WhenFull::Drop,
+            },
+            pause_writes: config.repair.pause_writes.unwrap_or_default(),
+            loss_window: config.target.loss_window,
+            clock: Clock::System,
+            rules: Rules::all(),
+            seed: RandomState::new().hash_one(std::process::id()),
+            store: None,
             mapping: config.mapping.clone(),
         })
     }

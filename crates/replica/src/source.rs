@@ -89,6 +89,14 @@ impl SourceSide {
             .collect()
     }
 
+    /// How many records of each flow the source keeps for replicas that come back. `None`: it does not tell, or keeps them
+    /// by time (`CONFIG GET shard_repl_backlog_len`, up to v1.40.1).
+    pub async fn backlog(&mut self) -> Option<u64> {
+        let connection = self.connection(0).await.ok()?;
+        let reply = connection.call(&["CONFIG", "GET", "shard_repl_backlog_len"]).await.ok()?;
+        reply.as_array()?.get(1)?.as_str()?.parse().ok()
+    }
+
     /// Which of these keys do not exist, in the order given.
     pub async fn missing(&mut self, keys: &[SourceKey]) -> Result<Vec<SourceKey>, Unanswered> {
         let mut missing = Vec::new();

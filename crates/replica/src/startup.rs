@@ -4,7 +4,7 @@ use checkpoint::{Phase, State, TargetIdentity};
 use command::Mapping;
 use config::ExistingData;
 use router::side::Side;
-use router::{Identity, Target};
+use router::{Identity, Retired, Target};
 use tracing::{info, warn};
 
 use crate::error::Error;
@@ -58,7 +58,7 @@ pub async fn first_contact(
     mapping: &Mapping,
 ) -> Result<bool, Error> {
     // From here on the target is named: what a crash leaves behind is ours.
-    let known = matches!(ledger.state().await, Some(state) if state.phase != Phase::None);
+    let known = matches!(ledger.state(), Some(state) if state.phase != Phase::None);
     if known {
         return Ok(true);
     }
@@ -83,11 +83,31 @@ pub async fn first_contact(
             warn!(keys, "the target holds data; it is written over (on_existing_data: reconcile)");
             Ok(true)
         }
+        ExistingData::Reconcile => {
+            warn!(
+                keys,
+                "the target holds data; it is written over, and what the source lacks is removed (on_existing_data: reconcile)"
+            );
+            Ok(true)
+        }
         ExistingData::Flush => {
             warn!(keys, "the target holds data; it is removed (on_existing_data: flush)");
             global::execute(&mut side, mapping, &command::Global::FlushAll).await?;
             info!("target emptied");
             Ok(false)
         }
+    }
+}
+
+/// Says what became of the connections of an earlier run.
+pub fn tell_retired(retired: &Retired) {
+    match retired {
+        Retired::Gone { killed: 0 } => {}
+        Retired::Gone { killed } => info!(killed, "connections of an earlier run were still open on the target"),
+        Retired::Unknown { nodes } => warn!(
+            nodes = nodes.join(","),
+            "the target's user may neither list nor kill clients: commands of an earlier run that still wait in a socket cannot \
+             be ruled out"
+        ),
     }
 }

@@ -257,6 +257,14 @@ impl Status {
         lock(&self.place).detail = detail.into();
     }
 
+    /// Attached again where the link was lost: everything goes on.
+    pub fn attached_again(&self, replication_id: &str, release: &str) {
+        let mut place = lock(&self.place);
+        place.replication_id = replication_id.to_owned();
+        place.release = release.to_owned();
+        place.partial_syncs += 1;
+    }
+
     /// A new attachment: its flows, all counters of the stream at zero.
     pub fn attached(&self, replication_id: &str, release: &str, flows: usize, full: Option<&str>) {
         let mut place = lock(&self.place);

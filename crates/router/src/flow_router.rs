@@ -15,6 +15,7 @@
 
 mod doubt;
 mod holding;
+mod quiet;
 mod replies;
 
 use std::collections::BTreeMap;

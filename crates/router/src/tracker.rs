@@ -145,6 +145,11 @@ impl Tracker {
         self.snapshot == 0 && self.open.is_empty() && self.repairs.is_empty()
     }
 
+    /// Whether a repaired value is on its way, or was settled and not taken yet.
+    pub fn has_repairs(&self) -> bool {
+        !self.repairs.is_empty() || !self.settled_repairs.is_empty()
+    }
+
     /// Whether no command without an LSN ([`Origin::Snapshot`]) is open.
     pub fn is_snapshot_settled(&self) -> bool {
         self.snapshot == 0

@@ -1,20 +1,23 @@
 //! What goes in and out of a flow task.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use checkpoint::NotInSync;
 use command::{Global, Mapping, SourceKey};
 use flow::EofToken;
 use router::Target;
+use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::error::Error;
+use crate::fences;
 use crate::ledger::Ledger;
 use crate::status::Status;
 
-/// What all flows of an attachment share.
+/// What all flows of a session share.
 #[derive(Debug)]
 pub struct Shared {
     /// The servers.
@@ -25,30 +28,69 @@ pub struct Shared {
     pub ledger: Ledger,
     /// What the program says about itself.
     pub status: Arc<Status>,
+    /// What time it is.
+    pub clock: Clock,
+    /// The repair rules in force.
+    pub rules: Rules,
     /// Bytes of unanswered commands per flow.
     pub window: usize,
     /// Number of flows.
     pub flows: usize,
+    /// Whether keys can be read from the source and repaired.
+    pub repair: bool,
     /// Snapshot keys that came on another flow than their name says.
     pub misplaced: AtomicU64,
-    /// A full sync over data that may hold keys the source lacks.
-    pub over_existing: AtomicBool,
+    /// The target may hold keys that the source lacks.
+    pub reconcile: AtomicBool,
+    /// A checkpoint is due.
+    pub checkpoint_due: Notify,
+    /// How a flow's position may grow between two checkpoints.
+    pub pace: Pace,
+    /// Before the source is attached to again, all that was received has to be applied (masters up to v1.34).
+    pub drain_first: bool,
+}
+
+/// How often the checkpoint is written, in records of one flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// A checkpoint is due after this many.
+    pub records: u64,
+    /// How far the reservation goes ahead of what is dispatched.
+    pub window: u64,
+}
+
+impl Pace {
+    /// For a source that keeps `backlog` records of each flow: what is stored never falls more than a quarter behind.
+    pub fn for_backlog(backlog: Option<u64>) -> Pace {
+        let quarter = backlog.map_or(u64::MAX, |records| (records / 4).max(1));
+        Pace { records: quarter.div_ceil(2).min(1_000), window: quarter.saturating_mul(4).min(8_192) }
+    }
 }
 
 /// Why a flow ended.
 #[derive(Debug)]
 pub enum End {
-    /// The source closed the link; all that came is settled.
+    /// There is no more input; all that came is settled.
     Input,
-    /// It was told to stop.
-    Stopped,
+    /// It was told to stop. Whether nothing is on its way to the target any more.
+    Stopped {
+        /// Everything handed out was answered.
+        quiet: bool,
+    },
+    /// What lay in the spool cannot be read: why. The source sends it again.
+    SpoolLost(String),
     /// The full sync has to start over, or a resume is not possible: the reason.
     StartOver(String),
     /// The run cannot go on.
     Fatal(Error),
 }
 
-/// What a flow tells its attachment.
+impl End {
+    /// Told to stop in the middle of something.
+    pub(crate) const STOPPED: End = End::Stopped { quiet: false };
+}
+
+/// What a flow tells its session.
 #[derive(Debug)]
 pub enum Notice {
     /// FULLSYNC_END was read, and everything before it is settled.
@@ -83,50 +125,65 @@ pub enum Notice {
     },
 }
 
-/// What an attachment tells a flow.
+/// What a session tells a flow.
 #[derive(Debug)]
 pub enum Order {
     /// Every flow is ready: apply the journal.
     Go,
+    /// The global command was executed on every node: end the repairs in its scope, and tell whose.
+    BarrierEnds {
+        /// The command.
+        global: Global,
+        /// Answered with the keys.
+        done: oneshot::Sender<Vec<SourceKey>>,
+    },
     /// The global command was executed and is stored.
     GlobalDone,
     /// No key that the source lacks is left on the target.
     Reconciled,
-    /// Take note of records that touch these keys from now on.
-    Watch {
-        /// Keys that the source lacks, as far as is known.
-        keys: Arc<HashSet<SourceKey>>,
-        /// Answered when the order is in force.
+    /// What the source answered to a fence.
+    Fence(fences::Answer),
+    /// Put these keys under repair.
+    Repair {
+        /// The keys, all of this flow.
+        keys: Vec<SourceKey>,
+        /// Why.
+        reason: &'static str,
+        /// Answered when every one of them has left.
         done: oneshot::Sender<()>,
     },
-    /// Tell which watched keys were touched, once all records below `at` were dispatched.
-    Touched {
+    /// Tell when every record below this LSN was dispatched.
+    Passed {
         /// An LSN of this flow.
         at: u64,
-        /// The keys.
-        reply: oneshot::Sender<HashSet<SourceKey>>,
-    },
-    /// Remove these watched keys from the target, except those touched meanwhile, and watch no longer.
-    Remove {
-        /// The keys.
-        keys: Vec<SourceKey>,
-        /// Answered with their number when the target has acknowledged it.
-        done: oneshot::Sender<u64>,
+        /// Answered then.
+        done: oneshot::Sender<()>,
     },
 }
 
 /// How a flow begins.
 #[derive(Debug)]
 pub enum Start {
-    /// With a snapshot stream, whole or only of missed records.
+    /// With a snapshot stream.
     Snapshot {
         /// Stands at its end.
         token: EofToken,
     },
-    /// With the journal at this LSN.
+    /// With the records that were missed, in the form of a snapshot stream (masters up to v1.34).
+    Missed {
+        /// Stands at its end.
+        token: EofToken,
+        /// Keys that were under repair when the program ended.
+        repairing: Vec<NotInSync>,
+    },
+    /// With the journal.
     Journal {
         /// The LSN asked for.
         next: u64,
+        /// Records below it may have been applied before the program ended (repair rule 7).
+        uncertain_end: u64,
+        /// Keys that were under repair then.
+        repairing: Vec<NotInSync>,
     },
 }
 
@@ -135,14 +192,29 @@ pub enum Start {
 pub struct Channels {
     /// What the socket delivered.
     pub input: spool::Receiver,
-    /// To the attachment.
+    /// To the session.
     pub notices: UnboundedSender<Notice>,
-    /// From the attachment.
+    /// From the session.
     pub orders: UnboundedReceiver<Order>,
+    /// Questions to the source.
+    pub fences: UnboundedSender<fences::Request>,
     /// Becomes true when the flow shall stop.
     pub stop: watch::Receiver<bool>,
     /// The applied LSN, for ACKs and the checkpoint.
     pub applied: watch::Sender<u64>,
     /// The LSN behind the newest PING.
     pub ping: watch::Sender<u64>,
+    /// The next LSN to be dispatched, and how far the reservation has to reach.
+    pub position: watch::Sender<Position>,
+    /// Durable: nothing at or above it was sent. By flow.
+    pub reserved: watch::Receiver<Vec<u64>>,
+}
+
+/// Where a flow stands, for the checkpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The next LSN to be dispatched.
+    pub next: u64,
+    /// The reservation has to reach this far at least, for a value that waits (repair rule 6).
+    pub wanted: u64,
 }

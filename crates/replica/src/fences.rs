@@ -1,0 +1,166 @@
+//! Fences for all flows of a session: one connection to the source, many keys in one go.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use command::SourceKey;
+use repair::{Batch, Outcome, Reader, ReaderOptions, Rules, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::flow_task::Order;
+
+/// Keys read behind one fence, over all flows.
+const TOGETHER: usize = 2_048;
+/// Pause after a fence that came to nothing.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often an obstacle is mentioned.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// The source as it is attached to at the moment.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// How to reach it.
+    pub reader: ReaderOptions,
+    /// Which incarnation it must be.
+    pub replication_id: String,
+}
+
+/// A flow asks for the values of its keys.
+#[derive(Debug)]
+pub struct Request {
+    /// The flow.
+    pub flow: usize,
+    /// Its keys.
+    pub batch: Batch,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The batch.
+    pub id: u64,
+    /// The values, and the flow's LSNs around them; `None`: the fence is void.
+    pub found: Option<Found>,
+}
+
+/// Values between two LSNs of their flow.
+#[derive(Debug)]
+pub struct Found {
+    /// The flow's next LSN before the values were read.
+    pub r0: u64,
+    /// The flow's next LSN after the values were read.
+    pub r1: u64,
+    /// The values.
+    pub values: Vec<(SourceKey, Value)>,
+}
+
+/// Reads keys behind fences.
+#[derive(Debug)]
+pub struct Fences {
+    /// What the flows ask.
+    pub requests: UnboundedReceiver<Request>,
+    /// The source; while there is none, requests wait.
+    pub link: watch::Receiver<Option<Link>>,
+    /// Where the answers go.
+    pub flows: Vec<UnboundedSender<Order>>,
+    /// The repair rules in force.
+    pub rules: Rules,
+}
+
+impl Fences {
+    /// Answers requests for as long as there are any.
+    pub async fn run(mut self) {
+        let mut open: Option<(Reader, String)> = None;
+        let mut told: Option<Instant> = None;
+        while let Some(first) = self.requests.recv().await {
+            let mut together = vec![first];
+            let mut keys = together[0].batch.keys.len();
+            // A key that is large has its fence alone.
+            let mut alone = None;
+            while !together[0].batch.big && keys < TOGETHER && alone.is_none() {
+                match self.requests.try_recv() {
+                    Ok(next) if next.batch.big => alone = Some(next),
+                    Ok(next) => {
+                        keys += next.batch.keys.len();
+                        together.push(next);
+                    }
+                    Err(_) => break,
+                }
+            }
+            self.answer(&mut open, &mut told, together).await;
+            if let Some(alone) = alone {
+                self.answer(&mut open, &mut told, vec![alone]).await;
+            }
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        open: &mut Option<(Reader, String)>,
+        told: &mut Option<Instant>,
+        requests: Vec<Request>,
+    ) {
+        if self.link.has_changed().unwrap_or(true) || open.is_none() {
+            *open = None;
+            let Ok(current) = self.link.wait_for(Option::is_some).await else { return };
+            let link = current.clone();
+            drop(current);
+            self.link.mark_unchanged();
+            *open = link.and_then(|link| {
+                let reader = Reader::new(link.reader, self.rules);
+                let reader = reader.inspect_err(|error| warn!(%error, "keys cannot be repaired for the moment"));
+                Some((reader.ok()?, link.replication_id))
+            });
+        }
+        let outcome = match open {
+            Some((reader, replication_id)) => {
+                let batch = Batch {
+                    id: 0,
+                    keys: requests.iter().flat_map(|request| request.batch.keys.iter().cloned()).collect(),
+                    big: requests.iter().any(|request| request.batch.big),
+                    tries: requests.iter().map(|request| request.batch.tries).max().unwrap_or(0),
+                };
+                reader.read(&batch, replication_id).await
+            }
+            None => Outcome::Void("no reader".into()),
+        };
+        match outcome {
+            Outcome::Fence(fence) => {
+                let mut values: BTreeMap<SourceKey, Value> = fence.values.into_iter().collect();
+                for Request { flow, batch } in requests {
+                    let values = batch.keys.into_iter().filter_map(|key| {
+                        let value = values.remove(&key)?;
+                        Some((key, value))
+                    });
+                    let values = values.collect();
+                    let found = match (fence.r0.get(flow), fence.r1.get(flow)) {
+                        (Some(&r0), Some(&r1)) => Some(Found { r0, r1, values }),
+                        _ => None,
+                    };
+                    tell(&self.flows, flow, Answer { id: batch.id, found });
+                }
+            }
+            Outcome::Void(reason) => {
+                if told.is_none_or(|at| at.elapsed() > REMINDER) {
+                    warn!(reason, "keys to be repaired are not read from the source yet");
+                    *told = Some(Instant::now());
+                }
+                debug!(reason, requests = requests.len(), "fence void");
+                tokio::time::sleep(PAUSE).await;
+                for Request { flow, batch } in requests {
+                    tell(&self.flows, flow, Answer { id: batch.id, found: None });
+                }
+            }
+        }
+    }
+}
+
+fn tell(flows: &[UnboundedSender<Order>], flow: usize, answer: Answer) {
+    if let Some(flow) = flows.get(flow) {
+        // A flow that has ended repairs nothing any more.
+        let _ = flow.send(Order::Fence(answer));
+    }
+}

@@ -1,0 +1,197 @@
+//! What a flow waits for: input, room, replies, orders, and that the reservation reaches further.
+
+use bytes::Bytes;
+use command::SourceKey;
+use tokio::sync::watch;
+use tokio::time::Duration;
+
+use super::{End, FlowTask, Order};
+
+/// How often keys under repair are looked at while nothing else happens.
+const REPAIR_LOOK: Duration = Duration::from_millis(25);
+
+impl FlowTask {
+    /// Nothing of a record is sent before it is durable that it may have been (repair rule 5).
+    pub(super) async fn reserve(&mut self, lsn: u64) -> Result<(), End> {
+        if lsn.saturating_add(self.shared.pace.window / 2) < self.reserved {
+            return Ok(());
+        }
+        loop {
+            self.reserved = self.channels.reserved.borrow_and_update().get(self.flow).copied().unwrap_or(0);
+            if lsn.saturating_add(self.shared.pace.window / 2) >= self.reserved
+                && self.asked_to_extend != self.reserved
+            {
+                self.asked_to_extend = self.reserved;
+                self.tell_position();
+                self.shared.checkpoint_due.notify_one();
+            }
+            if lsn < self.reserved || !self.shared.rules.on(5) {
+                return Ok(());
+            }
+            self.router.flush();
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+                changed = self.channels.reserved.changed() => {
+                    // A session that is gone has told this flow to stop.
+                    changed.map_err(|_| End::STOPPED)?;
+                }
+                () = self.router.next_event() => {}
+            }
+            self.record_doubts().await?;
+            self.publish();
+        }
+    }
+
+    /// Waits for the next order.
+    pub(super) async fn order(&mut self) -> Result<Order, End> {
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.channels.stop) => Err(End::STOPPED),
+            order = self.channels.orders.recv() => order.ok_or(End::STOPPED),
+        }
+    }
+
+    /// The next bytes of the flow; meanwhile replies are dealt with and orders obeyed.
+    pub(super) async fn next_chunk(&mut self) -> Result<Bytes, End> {
+        self.router.poll();
+        self.router.flush();
+        self.record_doubts().await?;
+        self.step_repairs().await?;
+        self.publish();
+        while let Ok(order) = self.channels.orders.try_recv() {
+            self.obey(order).await?;
+        }
+        if let Some(chunk) = self.channels.input.try_next().map_err(lost)? {
+            // Other flows run on the same threads.
+            tokio::task::yield_now().await;
+            if *self.channels.stop.borrow() {
+                return Err(End::STOPPED);
+            }
+            return Ok(chunk);
+        }
+        self.tell_position();
+        loop {
+            let look = !self.repairs.is_empty();
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+                () = self.router.next_event() => {
+                    self.record_doubts().await?;
+                    self.publish();
+                }
+                Some(order) = self.channels.orders.recv() => {
+                    self.obey(order).await?;
+                    self.record_doubts().await?;
+                    self.router.flush();
+                }
+                chunk = self.channels.input.next() => match chunk.map_err(lost)? {
+                    Some(chunk) => return Ok(chunk),
+                    None => {
+                        self.settle_all_unless_stopped().await?;
+                        self.publish();
+                        return Err(End::Input);
+                    }
+                },
+                () = tokio::time::sleep(REPAIR_LOOK), if look => {}
+            }
+            self.step_repairs().await?;
+            self.router.flush();
+        }
+    }
+
+    /// Waits for room for another record's commands.
+    pub(crate) async fn room(&mut self) -> Result<(), End> {
+        while !self.router.has_room() {
+            self.router.flush();
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+                () = self.router.next_event() => {}
+            }
+            self.record_doubts().await?;
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Waits until everything handed out is settled.
+    pub(crate) async fn settle_all_unless_stopped(&mut self) -> Result<(), End> {
+        let mut stop = self.channels.stop.clone();
+        self.settle(stopped(&mut stop)).await
+    }
+
+    /// Waits until everything handed out is settled, or [`End::Stopped`] when `interruption` comes first.
+    pub(super) async fn settle(&mut self, interruption: impl Future<Output = ()>) -> Result<(), End> {
+        tokio::pin!(interruption);
+        self.router.flush();
+        loop {
+            // Not to be interrupted: what it has taken out of the router it has to hand back.
+            self.record_doubts().await?;
+            self.take_settled_repairs();
+            if self.router.is_quiet() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = &mut interruption => return Err(End::STOPPED),
+                () = self.router.next_event() => self.publish(),
+            }
+        }
+    }
+
+    pub(super) async fn obey(&mut self, order: Order) -> Result<(), End> {
+        match order {
+            Order::Fence(answer) => self.fence_answered(answer),
+            Order::Repair { keys, reason, done } => {
+                self.repair_keys(keys.clone(), repair::Cause::Stale, reason, None);
+                self.leaving.push((keys.into_iter().collect(), done));
+                self.tell_left(&[]);
+            }
+            Order::Passed { at, done } => {
+                self.passing.push((at, done));
+                self.answer_passed();
+            }
+            Order::BarrierEnds { global, done } => {
+                let ended = self.end_repairs(&global);
+                // A session that has ended does not write it down either.
+                let _ = done.send(ended);
+            }
+            Order::Reconciled => self.known = None,
+            // Only sent to a flow that waits for it.
+            Order::Go | Order::GlobalDone => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn answer_passed(&mut self) {
+        let next = self.next;
+        for (_, done) in self.passing.extract_if(.., |(at, _)| *at <= next) {
+            // Whoever does not wait any more has ended.
+            let _ = done.send(());
+        }
+    }
+
+    /// These keys are in a known state again.
+    pub(super) fn tell_left(&mut self, left: &[SourceKey]) {
+        for (keys, _) in &mut self.leaving {
+            left.iter().for_each(|key| {
+                keys.remove(key);
+            });
+        }
+        for (_, done) in self.leaving.extract_if(.., |(keys, _)| keys.is_empty()) {
+            // Whoever does not wait any more has ended.
+            let _ = done.send(());
+        }
+    }
+}
+
+/// What was in the spool comes again from the source, from the last record that was dispatched on.
+fn lost(error: spool::Error) -> End {
+    End::SpoolLost(error.to_string())
+}
+
+/// Waits until the flow shall stop; a session that is gone means the same.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

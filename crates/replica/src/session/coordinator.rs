@@ -1,0 +1,381 @@
+//! What concerns all flows of a session: barriers, the checkpoint, the reservation.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use checkpoint::State;
+use command::SourceKey;
+use router::side::Side;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{info, warn};
+
+use crate::error::Error;
+use crate::flow_task::{End, Notice, Order, Position, Shared, stopped};
+use crate::global::{self, Barrier, Reached};
+use crate::intake::Received;
+use crate::ledger::Entry;
+use crate::startup;
+use crate::status::{FlowStatus, SHOWN_NOT_IN_SYNC};
+
+/// Two checkpoints are at least this far apart, so that a fast stream costs one for a few thousand records.
+const SPACING: Duration = Duration::from_millis(20);
+
+/// How far the flows of a session are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Flows that have read FULLSYNC_END.
+    pub cuts: usize,
+    /// The next LSN of every flow that is ready for the journal.
+    pub ready: Vec<Option<u64>>,
+    /// The journal is being followed.
+    pub stable: bool,
+}
+
+impl Progress {
+    pub(super) fn new(flows: usize) -> Progress {
+        Progress { cuts: 0, ready: vec![None; flows], stable: false }
+    }
+
+    /// Whether every flow has read FULLSYNC_END.
+    pub fn all_cut(&self) -> bool {
+        self.cuts == self.ready.len()
+    }
+
+    /// Whether every flow is ready for the journal.
+    pub fn all_ready(&self) -> bool {
+        self.ready.iter().all(Option::is_some)
+    }
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// There is no more input; everything is applied, and the checkpoint is exact.
+    Drained,
+    /// It was told to stop.
+    Stopped {
+        /// Nothing was on its way any more: the next start resumes without doubt.
+        exact: bool,
+    },
+    /// What lay in the spool cannot be read; what came before is applied, and the checkpoint is exact.
+    SpoolLost(String),
+    /// The full sync has to start over, or a resume is not possible: the reason.
+    StartOver(String),
+    /// The run cannot go on.
+    Failed(Error),
+}
+
+type Change = Box<dyn FnOnce(&mut State) + Send>;
+
+/// What the engine tells a coordinator.
+pub enum Command {
+    /// Every flow is ready: store it, and let them go.
+    Go {
+        /// What else changes in the checkpoint.
+        change: Change,
+        /// Answered when they go.
+        done: oneshot::Sender<Result<(), Error>>,
+    },
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Go")
+    }
+}
+
+/// One flow as the coordinator sees it.
+#[derive(Debug)]
+pub(super) struct FlowEnd {
+    pub(super) applied: watch::Receiver<u64>,
+    pub(super) position: watch::Receiver<Position>,
+    pub(super) received: Arc<Received>,
+    pub(super) status: Arc<FlowStatus>,
+}
+
+#[derive(Debug)]
+pub(super) struct Coordinator {
+    pub(super) shared: Arc<Shared>,
+    pub(super) flows: Vec<FlowEnd>,
+    pub(super) orders: Vec<UnboundedSender<Order>>,
+    pub(super) notices: UnboundedReceiver<Notice>,
+    pub(super) commands: super::Commands,
+    pub(super) progress: watch::Sender<Progress>,
+    /// Durable reservations, for the flows.
+    pub(super) reserved: watch::Sender<Vec<u64>>,
+    pub(super) stop_flows: watch::Sender<bool>,
+    pub(super) interval: Duration,
+}
+
+impl Coordinator {
+    pub(super) async fn run(mut self) -> Ending {
+        let mut barrier = Barrier::new(self.flows.len());
+        let mut interval = tokio::time::interval(self.interval);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ends = Vec::new();
+        let mut due = false;
+        let mut last = Instant::now();
+        let mut failed = None;
+        while ends.len() < self.flows.len() {
+            let stable = self.progress.borrow().stable && failed.is_none();
+            let shared = self.shared.clone();
+            let result = tokio::select! {
+                biased;
+                Some(notice) = self.notices.recv() => match notice {
+                    Notice::Ended { flow, end } => {
+                        self.flow_ended(flow, &end, &barrier);
+                        ends.push(end);
+                        Ok(())
+                    }
+                    notice => self.take(notice, &mut barrier, &mut interval).await,
+                },
+                Some(Command::Go { change, done }) = self.commands.recv() => {
+                    self.go(change, done).await;
+                    Ok(())
+                }
+                () = shared.checkpoint_due.notified(), if stable && !due => {
+                    due = true;
+                    Ok(())
+                }
+                () = tokio::time::sleep_until(last + SPACING), if stable && due => {
+                    due = false;
+                    last = Instant::now();
+                    self.checkpoint().await
+                }
+                _ = interval.tick(), if stable => {
+                    last = Instant::now();
+                    self.checkpoint().await
+                }
+            };
+            if let Err(ending) = result {
+                // The first reason counts; the others follow from it.
+                failed.get_or_insert(ending);
+                self.stop_flows.send_replace(true);
+            }
+        }
+        self.finish(ends, failed).await
+    }
+
+    fn flow_ended(&self, flow: usize, end: &End, barrier: &Barrier) {
+        let alone = !matches!(end, End::Input | End::Stopped { .. });
+        // The copy of a global command in a flow that has ended does not come any more.
+        if alone || barrier.is_waited_for() {
+            if !matches!(end, End::Stopped { .. }) {
+                info!(flow, ?end, "flow ended");
+            }
+            self.stop_flows.send_replace(true);
+        }
+    }
+
+    async fn take(
+        &mut self,
+        notice: Notice,
+        barrier: &mut Barrier,
+        interval: &mut tokio::time::Interval,
+    ) -> Result<(), Ending> {
+        match notice {
+            Notice::Cut { .. } => self.progress.send_modify(|p| p.cuts += 1),
+            Notice::Ready { flow, next } => {
+                self.flows[flow].received.begin_at(next);
+                self.flows[flow].status.received.store(self.flows[flow].received.next(), Relaxed);
+                self.progress.send_modify(|p| p.ready[flow] = Some(next));
+            }
+            Notice::Global { flow, lsn, txid, global } => match barrier.arrive(flow, lsn, txid, global) {
+                Ok(Some(reached)) => {
+                    self.execute(reached).await?;
+                    interval.reset();
+                }
+                Ok(None) => {}
+                Err(mixed) => return Err(Ending::StartOver(mixed.to_string())),
+            },
+            Notice::Ended { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Stores where the journal begins, then lets the flows go.
+    async fn go(&mut self, change: Change, done: oneshot::Sender<Result<(), Error>>) {
+        let next: Vec<u64> = self.progress.borrow().ready.iter().map(|n| n.unwrap_or_default()).collect();
+        let window = self.shared.pace.window;
+        let target = startup::identity(&self.shared.target);
+        let begin = next.clone();
+        let entry = Entry::edit(move |state| {
+            let same_space = state.reserved.len() == begin.len() && state.applied == begin;
+            // What was reserved before stays: a program that ends now leaves it in doubt.
+            let before = if same_space { state.reserved.clone() } else { begin.clone() };
+            state.reserved = begin.iter().zip(before).map(|(next, old)| old.max(next + window)).collect();
+            state.applied = begin;
+            state.target = target;
+            change(state);
+        });
+        let result = self.shared.ledger.write(entry).await.map_err(Error::from);
+        if result.is_ok() {
+            self.tell_reserved();
+            for (flow, next) in self.flows.iter().zip(&next) {
+                flow.status.checkpointed.store(*next, Relaxed);
+            }
+            self.progress.send_modify(|p| p.stable = true);
+            self.order_all(|| Order::Go);
+        }
+        // An engine that does not wait any more has ended.
+        let _ = done.send(result);
+    }
+
+    /// One write for all flows: how far they are, and how far they may go (repair rules 1, 3 and 5).
+    async fn checkpoint(&mut self) -> Result<(), Ending> {
+        let applied: Vec<u64> = self.flows.iter().map(|flow| *flow.applied.borrow()).collect();
+        let window = self.shared.pace.window;
+        let ahead: Vec<u64> = self
+            .flows
+            .iter()
+            .zip(&applied)
+            .map(|(flow, applied)| {
+                let position = *flow.position.borrow();
+                (position.next.max(*applied) + window).max(position.wanted)
+            })
+            .collect();
+        self.store(applied, ahead, Vec::new(), false).await
+    }
+
+    async fn store(
+        &mut self,
+        applied: Vec<u64>,
+        ahead: Vec<u64>,
+        gone: Vec<SourceKey>,
+        clean_stop: bool,
+    ) -> Result<(), Ending> {
+        let target = startup::identity(&self.shared.target);
+        let stored = applied.clone();
+        let mut entry = Entry::edit(move |state| {
+            for (stored, now) in state.applied.iter_mut().zip(&applied) {
+                // A flow that has not told yet how far it is takes nothing back.
+                *stored = (*stored).max(*now);
+            }
+            if clean_stop {
+                state.reserved.clone_from(&state.applied);
+            } else {
+                for (stored, now) in state.reserved.iter_mut().zip(&ahead) {
+                    *stored = (*stored).max(*now);
+                }
+            }
+            state.target = target;
+        })
+        .unlist(gone);
+        if clean_stop {
+            entry = entry.clean_stop();
+        }
+        self.shared.ledger.write(entry).await.map_err(|e| Ending::Failed(e.into()))?;
+        self.tell_reserved();
+        let (count, first) = self.shared.ledger.listed(SHOWN_NOT_IN_SYNC);
+        self.shared.status.set_not_in_sync(count, first);
+        for (flow, applied) in self.flows.iter().zip(&stored) {
+            flow.status.checkpointed.fetch_max(*applied, Relaxed);
+        }
+        Ok(())
+    }
+
+    fn tell_reserved(&self) {
+        let Some(state) = self.shared.ledger.state() else { return };
+        for (flow, reserved) in self.flows.iter().zip(&state.reserved) {
+            flow.status.reserved.store(*reserved, Relaxed);
+        }
+        self.reserved.send_if_modified(|value| std::mem::replace(value, state.reserved.clone()) != state.reserved);
+    }
+
+    /// Every flow stands at the same global command, and nothing is on its way (repair rules 23 to 26 and 29).
+    async fn execute(&mut self, reached: Reached) -> Result<(), Ending> {
+        let Reached { global, lsns } = reached;
+        let mut pause = Duration::from_millis(100);
+        let mut stop = self.stop_flows.subscribe();
+        // Made anew, so that nothing of an earlier one can come behind it.
+        let mut side = Side::new(self.shared.target.clone());
+        loop {
+            let mapping = &self.shared.mapping;
+            let result = tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Ok(()),
+                result = global::execute(&mut side, mapping, &global) => result,
+            };
+            match result {
+                Ok(()) => break,
+                Err(error) => {
+                    warn!(command = ?global, %error, "global command not executed yet");
+                    tokio::select! {
+                        biased;
+                        () = stopped(&mut stop) => return Ok(()),
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+            }
+        }
+        let mut gone: Vec<SourceKey> = Vec::new();
+        for flow in &self.orders {
+            let (done, ended) = oneshot::channel();
+            let order = Order::BarrierEnds { global: global.clone(), done };
+            if flow.send(order).is_ok() {
+                // A flow that has ended writes nothing any more.
+                gone.extend(ended.await.unwrap_or_default());
+            }
+        }
+        if self.shared.rules.on(24) {
+            let (_, listed) = self.shared.ledger.listed(usize::MAX);
+            let listed = listed.into_iter().map(|entry| SourceKey { db: entry.db, key: entry.key.into() });
+            gone.extend(listed.filter(|key| global::concerns(&global, key)));
+        }
+        if self.shared.rules.on(26) {
+            let behind: Vec<u64> = lsns.iter().map(|lsn| lsn + 1).collect();
+            let ahead = behind.iter().map(|lsn| lsn + self.shared.pace.window).collect();
+            self.store(behind, ahead, gone, false).await?;
+        }
+        self.order_all(|| Order::GlobalDone);
+        Ok(())
+    }
+
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for flow in &self.orders {
+            // A flow that has ended has said so.
+            let _ = flow.send(order());
+        }
+    }
+
+    /// Every flow has ended: the last checkpoint.
+    async fn finish(mut self, ends: Vec<End>, failed: Option<Ending>) -> Ending {
+        let mut ending = failed;
+        let mut quiet = true;
+        let mut drained = true;
+        for end in ends {
+            match end {
+                End::Input => {}
+                End::Stopped { quiet: this } => {
+                    drained = false;
+                    quiet &= this;
+                }
+                End::SpoolLost(why) => ending = ending.or(Some(Ending::SpoolLost(why))),
+                End::StartOver(reason) => {
+                    quiet = false;
+                    ending = ending.or(Some(Ending::StartOver(reason)));
+                }
+                End::Fatal(error) => {
+                    quiet = false;
+                    ending = ending.or(Some(Ending::Failed(error)));
+                }
+            }
+        }
+        let stable = self.progress.borrow().stable;
+        if stable && !matches!(ending, Some(Ending::Failed(Error::Checkpoint(_)))) {
+            let applied: Vec<u64> = self.flows.iter().map(|flow| *flow.applied.borrow()).collect();
+            let stored = self.store(applied, Vec::new(), Vec::new(), quiet).await;
+            if let (Err(failed), None | Some(Ending::Drained)) = (stored, &ending) {
+                ending = Some(failed);
+            }
+        }
+        ending.unwrap_or(match drained {
+            true => Ending::Drained,
+            false => Ending::Stopped { exact: quiet },
+        })
+    }
+}

@@ -28,6 +28,11 @@ impl Failure {
         Failure { exit, text: format!("df2redis: {line}") }
     }
 
+    /// The lines.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Writes the lines to stderr.
     pub(crate) fn tell(self) -> ExitCode {
         eprintln!("{}", self.text);

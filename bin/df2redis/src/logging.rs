@@ -10,9 +10,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 /// Our own crates; of everybody else only warnings are shown.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "df2redis",
     "checkpoint",
     "command",
@@ -22,6 +23,7 @@ const ROOMS: [&str; 14] = [
     "handshake",
     "journal",
     "rdb",
+    "repair",
     "replica",
     "resp",
     "router",
@@ -36,6 +38,14 @@ pub(crate) struct Terminal {
     pub(crate) bars: MultiProgress,
     /// Whether bars are shown.
     pub(crate) shows_bars: bool,
+    level: reload::Handle<Targets, Registry>,
+}
+
+impl Terminal {
+    /// Changes the least important level that is shown.
+    pub(crate) fn set_level(&self, level: Level) -> Result<(), reload::Error> {
+        self.level.reload(filter(level))
+    }
 }
 
 /// Sets up logging for the rest of the process.
@@ -43,14 +53,15 @@ pub(crate) fn init(logging: &Logging) -> Terminal {
     let tty = io::stderr().is_terminal();
     let shows_bars = tty && logging.format == LogFormat::Text;
     let target = if shows_bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let terminal = Terminal { bars: MultiProgress::with_draw_target(target), shows_bars };
+    let (filter, level) = reload::Layer::new(filter(logging.level));
+    let terminal = Terminal { bars: MultiProgress::with_draw_target(target), shows_bars, level };
     let layer = tracing_subscriber::fmt::layer().with_writer(terminal.clone());
     let layer = match logging.format {
         LogFormat::Text => layer.with_target(false).with_ansi(tty).boxed(),
         // Without the module: its field is called `target`, as one of ours may be.
         LogFormat::Json => layer.json().flatten_event(true).with_target(false).boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter(logging.level))).init();
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
     terminal
 }
 

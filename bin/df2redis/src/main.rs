@@ -9,6 +9,7 @@
 //! | [`plan`] | `replicate --dry-run` |
 //! | [`progress`] | lines, or a bar, while a run goes on |
 //! | [`status`] | `status` |
+//! | [`service`] | the service manager, SIGHUP, and where `status` finds a daemon |
 //! | [`checkpoints`] | `checkpoint show`, `checkpoint reset` |
 //! | [`demo`] | `demo` |
 //! | [`logging`], [`signals`], [`output`] | stderr, SIGTERM, stdout |
@@ -25,6 +26,7 @@ mod output;
 mod plan;
 mod progress;
 mod run;
+mod service;
 mod signals;
 mod status;
 
@@ -50,10 +52,10 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Result<(), Failure> {
     match command {
         Command::Replicate(options) => {
-            let config = configuration::load(&options.config, options.dashboard_addr.as_deref())?;
-            if options.dry_run { plan::show(&config) } else { run::run(&config, Goal::Replicate) }
+            let load = || configuration::load(&options.config, options.dashboard_addr.as_deref());
+            if options.dry_run { plan::show(&load()?) } else { run::run(load, Goal::Replicate) }
         }
-        Command::Migrate(options) => run::run(&configuration::load(&options.config, None)?, Goal::Migrate),
+        Command::Migrate(options) => run::run(|| configuration::load(&options.config, None), Goal::Migrate),
         Command::Status(options) => status::show(&configuration::load(&options.config, None)?, options.json),
         Command::Checkpoint(CheckpointCommand::Show(from)) => {
             checkpoints::show(&configuration::load(&from, None)?)

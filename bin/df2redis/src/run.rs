@@ -1,5 +1,6 @@
 //! `replicate` and `migrate`: wires configuration, engine, dashboard, progress and signals together.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use config::Config;
 use dashboard::Dashboard;
 use replica::{Finished, Goal, Replica, Settings, Status};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -14,17 +16,30 @@ use crate::configuration;
 use crate::failure::Failure;
 use crate::logging::{self, Terminal};
 use crate::progress;
+use crate::service::{self, Notifier, Published, Reload};
 use crate::signals::Signals;
 
-/// Runs until the goal is reached, the operator stops it, or it cannot go on.
-pub(crate) fn run(config: &Config, goal: Goal) -> Result<(), Failure> {
+/// Runs until the goal is reached, the operator stops it, or it cannot go on. `load` reads the configuration, now and
+/// whenever a SIGHUP asks for it.
+pub(crate) fn run(load: impl Fn() -> Result<Config, Failure>, goal: Goal) -> Result<(), Failure> {
+    let config = load()?;
     let terminal = logging::init(&config.logging);
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let settings = Settings::new(config)?;
+    let settings = Settings::new(&config)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(replicate(config, settings, goal, &terminal));
+    let result = runtime.block_on(async {
+        let hangups =
+            signal(SignalKind::hangup()).map_err(|error| Failure::failed(format!("no signals: {error}")))?;
+        let reload = Reload { config: config.clone(), load, terminal: terminal.clone() };
+        tokio::select! {
+            biased;
+            result = replicate(&config, settings, goal, &terminal) => result,
+            // It ends with the program's signals.
+            () = reload.run(hangups) => Err(Failure::failed("no signals any more")),
+        }
+    });
     // What still runs belongs to no one; a name that is being resolved must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
@@ -43,15 +58,27 @@ async fn replicate(
     terminal: &Terminal,
 ) -> Result<(), Failure> {
     let status = Status::new(configuration::source(config), configuration::target(config));
-    serve(config, &status).await?;
+    let notifier = Arc::new(Notifier::new(&|name| std::env::var(name).ok()));
+    let addr = serve(config, &status).await?;
     let (stop_in, stop) = watch::channel(false);
     let signals = Signals::new().map_err(|error| Failure::failed(format!("no signals: {error}")))?;
-    tokio::spawn(signals.stop(stop_in));
+    tokio::spawn(signals.stop(stop_in, notifier.clone()));
     let shown = tokio::spawn(progress::show(status.clone(), terminal.clone()));
+    let watched = tokio::spawn(service::watch(status.clone(), notifier.clone()));
+    let dir = config.checkpoint.dir.clone();
+    let of = status.clone();
+    let published = tokio::spawn(async move {
+        let _published = Published::publish(&dir, addr, &of).await;
+        // Until it is aborted.
+        std::future::pending::<()>().await;
+    });
     let finished = Replica::new(settings, goal, status.clone(), stop).run().await;
-    shown.abort();
-    // It takes the bar away before anything else is written.
-    let _ = shown.await;
+    notifier.stopping();
+    for task in [shown, watched, published] {
+        task.abort();
+        // It takes its bar or its file away before anything else is done.
+        let _ = task.await;
+    }
     match (finished?, goal) {
         (Finished::Stopped, Goal::Replicate) => info!("stopped"),
         (Finished::Stopped, Goal::Migrate) => {
@@ -70,9 +97,9 @@ async fn replicate(
     Ok(())
 }
 
-/// Listens before anything else is done: a taken port is better known now than when somebody wants to look.
-async fn serve(config: &Config, status: &Arc<Status>) -> Result<(), Failure> {
-    let Some(addr) = &config.dashboard.addr else { return Ok(()) };
+/// Listens before anything else is done: a taken port is better known now than when somebody wants to look. Where.
+async fn serve(config: &Config, status: &Arc<Status>) -> Result<Option<SocketAddr>, Failure> {
+    let Some(addr) = &config.dashboard.addr else { return Ok(None) };
     let dashboard = match Dashboard::listen(&addr.to_string()).await {
         Ok(dashboard) => dashboard,
         Err(error) => {
@@ -85,12 +112,13 @@ async fn serve(config: &Config, status: &Arc<Status>) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
-    info!(addr = %dashboard.addr(), "dashboard");
+    let addr = dashboard.addr();
+    info!(%addr, "dashboard");
     let status = status.clone();
     tokio::spawn(async move {
         if let Err(error) = dashboard.serve(status).await {
             error!(%error, "no dashboard any more");
         }
     });
-    Ok(())
+    Ok(Some(addr))
 }

@@ -1,11 +1,14 @@
 //! SIGTERM and SIGINT: the first one asks the run to stop, the second one ends the process.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
+
+use crate::service::Notifier;
 
 /// A stop takes at most this long: 10 s are promised.
 const PATIENCE: Duration = Duration::from_millis(9_500);
@@ -32,9 +35,10 @@ impl Signals {
     }
 
     /// Passes the first signal on as `true`. A second one, or a run that does not stop in time, ends the process.
-    pub(crate) async fn stop(mut self, stop: watch::Sender<bool>) {
+    pub(crate) async fn stop(mut self, stop: watch::Sender<bool>, notifier: Arc<Notifier>) {
         let signal = self.next().await;
         info!(signal, "stopping");
+        notifier.stopping();
         stop.send_replace(true);
         let reason = tokio::select! {
             signal = self.next() => format!("{signal} came again"),

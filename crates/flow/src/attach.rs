@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use handshake::{Control, FlowKind, FlowStart, Greeting, Identity, ResumeStyle, request_flow};
+use handshake::{
+    Control, FlowKind, FlowStart, Greeting, Identity, ResumeStyle, request_flow, request_flow_after,
+};
 use resp::{ConnectOptions, Connection};
 use tokio::task::JoinSet;
 use tracing::{debug, info};
@@ -10,6 +12,7 @@ use tracing::{debug, info};
 use crate::attachment::{Attachment, SourceOptions};
 use crate::error::AttachError;
 use crate::socket::FlowSocket;
+use crate::takeover::{self, Parting};
 
 /// Where to go on: the state of an earlier attachment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,15 @@ pub enum FullReason {
         /// Flows of the master.
         theirs: usize,
     },
+    /// Another master answers, and it is not certain that it has everything that was received from the former one.
+    InDoubt {
+        /// Replication id of the LSNs we have.
+        ours: String,
+        /// Replication id of the master.
+        theirs: String,
+        /// What is missing to be certain.
+        doubt: &'static str,
+    },
     /// The master's release cannot resume, or did not understand the request.
     Unsupported,
     /// The master does not hold the records any more, for any flow.
@@ -71,6 +83,10 @@ impl fmt::Display for FullReason {
             FullReason::OtherFlowCount { ours, theirs } => {
                 write!(f, "the source has {theirs} flows, the stored position has {ours}")
             }
+            FullReason::InDoubt { ours, theirs, doubt } => write!(
+                f,
+                "another source (replication id {theirs}) may lack or have changed what {ours} sent: {doubt}"
+            ),
             FullReason::Unsupported => write!(f, "this release of the source cannot resume"),
             FullReason::Gone => write!(f, "the source no longer holds the records since the stored position"),
             FullReason::Mixed { partial, flows } => {
@@ -89,6 +105,30 @@ const RESTARTS: usize = 2;
 /// # Errors
 /// Everything that was opened is closed again.
 pub async fn attach(options: &SourceOptions, resume: Option<&Resume>) -> Result<Attachment, AttachError> {
+    attach_after(options, resume, None).await
+}
+
+/// [`attach`], perhaps to a replica that has taken over from the master that `resume` belongs to. `parting` is how that
+/// one ended, if the process that asks was attached to it until then.
+///
+/// Rule 22: a master with another replication id is asked to go on at these LSNs only if all of this holds; else it is
+/// asked for a snapshot and [`FullReason::InDoubt`] says why. A replica promoted while behind numbers its own records
+/// from where it stood, and answers PARTIAL for any number it has come to.
+///
+/// * The former master said that it was being taken over, and its last record on every flow was the PING it writes then.
+/// * The new one is of release 1.34 or later and has the same number of flows.
+/// * On every flow the record in front of ours is a PING there, too: the replica had started its journal before it asked
+///   for the takeover, so a PING it received has its LSN. This is looked at on an attachment of its own.
+///
+/// # Errors
+/// As of [`attach`].
+pub async fn attach_after(
+    options: &SourceOptions,
+    resume: Option<&Resume>,
+    parting: Option<&Parting>,
+) -> Result<Attachment, AttachError> {
+    // The master that was found to go on with the former one's records.
+    let mut heir: Option<String> = None;
     // Once a resume has failed, the reason; no LSN is sent any more.
     let mut refused: Option<FullReason> = None;
     let mut restarts = 0;
@@ -97,9 +137,27 @@ pub async fn attach(options: &SourceOptions, resume: Option<&Resume>) -> Result<
         let plan = match (&refused, resume) {
             (Some(reason), _) => Err(reason.clone()),
             (None, None) => Err(FullReason::NotAsked),
-            (None, Some(resume)) => plan(control.greeting(), resume),
+            (None, Some(resume)) => match (plan(control.greeting(), resume), parting) {
+                (Err(FullReason::OtherReplid { ours, theirs }), Some(parting)) => {
+                    if heir.as_ref() == Some(&theirs) {
+                        Ok(Start::After(resume))
+                    } else {
+                        match takeover::doubt(options, control, resume, parting).await? {
+                            Some(doubt) => refused = Some(FullReason::InDoubt { ours, theirs, doubt }),
+                            None => heir = Some(theirs),
+                        }
+                        continue;
+                    }
+                }
+                (plan, _) => plan.map(Start::Lsns),
+            },
         };
-        let opened = open_flows(&options.connect, control.greeting(), plan.as_ref().ok().copied()).await;
+        let opened = open_flows(
+            &options.connect,
+            control.greeting(),
+            plan.as_ref().copied().unwrap_or(Start::Snapshot),
+        )
+        .await;
         let flows = match opened {
             Ok(flows) => flows,
             Err(error) => {
@@ -123,6 +181,7 @@ pub async fn attach(options: &SourceOptions, resume: Option<&Resume>) -> Result<
                 }
             }
         };
+        let took_over = matches!(plan, Ok(Start::After(_)));
         let partial = flows.iter().filter(|f| f.kind == FlowKind::Partial).count();
         let answer = match plan {
             Ok(_) if partial == flows.len() => Answer::Partial,
@@ -147,11 +206,21 @@ pub async fn attach(options: &SourceOptions, resume: Option<&Resume>) -> Result<
             answer = kind,
             "attached"
         );
-        return Ok(Attachment { greeting, answer, flows, control, timeouts: options.timeouts });
+        let took_over = took_over && answer == Answer::Partial;
+        return Ok(Attachment { greeting, answer, took_over, flows, control, timeouts: options.timeouts });
     }
 }
 
-async fn greet(options: &SourceOptions) -> Result<Control, AttachError> {
+/// What the flows are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    Snapshot,
+    Lsns(&'a [u64]),
+    /// The records of a former master.
+    After(&'a Resume),
+}
+
+pub(crate) async fn greet(options: &SourceOptions) -> Result<Control, AttachError> {
     let identity = Identity { listening_port: options.listening_port, client_id: options.client_id.clone() };
     Ok(Control::greet(&options.connect, &identity, options.known_release).await?)
 }
@@ -172,17 +241,21 @@ fn plan<'a>(greeting: &Greeting, resume: &'a Resume) -> Result<&'a [u64], FullRe
 }
 
 /// Opens all flows concurrently; the first failure ends the others.
-async fn open_flows(
+pub(crate) async fn open_flows(
     connect: &ConnectOptions,
     greeting: &Greeting,
-    lsns: Option<&[u64]>,
+    start: Start<'_>,
 ) -> Result<Vec<FlowSocket>, AttachError> {
     let mut opening = JoinSet::new();
     for id in 0..greeting.flows {
-        let start = lsns.map_or(FlowStart::Snapshot, |l| FlowStart::Lsn(l[id]));
+        let start = match start {
+            Start::Snapshot => Ok(FlowStart::Snapshot),
+            Start::Lsns(lsns) => Ok(FlowStart::Lsn(lsns[id])),
+            Start::After(former) => Err(former.clone()),
+        };
         let (connect, greeting) = (connect.clone(), greeting.clone());
         opening.spawn(async move {
-            let flow = open_flow(&connect, &greeting, id, start).await;
+            let flow = open_flow(&connect, &greeting, id, start.as_ref()).await;
             flow.map_err(|source| AttachError::Flow { flow: id, source })
         });
     }
@@ -198,9 +271,14 @@ async fn open_flow(
     connect: &ConnectOptions,
     greeting: &Greeting,
     id: usize,
-    start: FlowStart,
+    start: Result<&FlowStart, &Resume>,
 ) -> Result<FlowSocket, handshake::Error> {
     let mut connection = Connection::open(connect).await?;
-    let reply = request_flow(&mut connection, greeting, id, start).await?;
+    let reply = match start {
+        Ok(&start) => request_flow(&mut connection, greeting, id, start).await?,
+        Err(former) => {
+            request_flow_after(&mut connection, greeting, id, &former.replid, &former.lsns).await?
+        }
+    };
     Ok(FlowSocket::new(id, reply.kind, reply.eof_token, connection))
 }

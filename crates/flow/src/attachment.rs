@@ -76,6 +76,9 @@ pub struct Attachment {
     pub greeting: Greeting,
     /// Snapshot or journal.
     pub answer: Answer,
+    /// Whether this master goes on where another one ended, whose LSNs were asked for: the position is from now on of
+    /// this master's replication id, at the same LSNs. Only with [`Answer::Partial`].
+    pub took_over: bool,
     // In front of the flows, so that it is dropped first.
     pub(crate) control: Control,
     /// All flows in the order of their numbers, until [`Attachment::take_flows`].
@@ -125,6 +128,13 @@ impl Attachment {
     /// flows: the master closes all of them when it ends, and keeps the control connection.
     pub async fn check(&mut self) -> Result<(), AttachError> {
         Ok(self.control.ping(self.timeouts.liveness).await?)
+    }
+
+    /// Asks whether a replica is taking over from this master at this moment: a part of
+    /// [`Parting`](crate::Parting). To be asked when a flow has brought a PING and before that is acknowledged, because
+    /// the master waits for the ACK and then ends.
+    pub async fn is_taken_over(&mut self) -> Result<bool, AttachError> {
+        Ok(self.control.is_taken_over(self.timeouts.liveness).await?)
     }
 
     /// Ends the attachment in the order that is safe for the master: ACKs stop, a pause lets those under way arrive,

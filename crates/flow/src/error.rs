@@ -53,6 +53,11 @@ impl AttachError {
         matches!(self, AttachError::Control(e) | AttachError::Flow { source: e, .. } if e.is_loading())
     }
 
+    /// Whether the server is a replica: another address may be the master, and this one may become it.
+    pub fn is_replica(&self) -> bool {
+        self.cause().is_some_and(handshake::Error::is_replica)
+    }
+
     pub(crate) fn cause(&self) -> Option<&handshake::Error> {
         match self {
             AttachError::Control(e) | AttachError::Flow { source: e, .. } => Some(e),

@@ -124,6 +124,16 @@ impl Control {
         pong(self.connection.addr(), &reply)
     }
 
+    /// Whether a replica is just taking over from this master: it then refuses everything but PING and what
+    /// administrators run, with the words of a master that loads, before it looks at the user's rights. ECHO is served
+    /// while loading, so that the two are told apart (v1.40.1 `main_service.cc` VerifyCommandState; observed).
+    ///
+    /// On an admin port the answer is always no.
+    pub async fn is_taken_over(&mut self, limit: Duration) -> Result<bool, Error> {
+        let reply = self.connection.call_within(limit, &["ECHO", "takeover"]).await?;
+        Ok(matches!(reply, Reply::Error(line) if line.starts_with(b"LOADING")))
+    }
+
     /// Closes the connection, and with it the attachment; waits, at most `limit`, until the master has noticed.
     pub async fn close(self, limit: Duration) {
         self.connection.shutdown(limit).await;

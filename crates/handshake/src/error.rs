@@ -106,6 +106,11 @@ impl Error {
         matches!(self, Error::Connection(resp::Error::Loading { .. }))
     }
 
+    /// Whether the source replicates another one: that one, or a further address, is the master.
+    pub fn is_replica(&self) -> bool {
+        matches!(self, Error::SourceIsReplica { .. })
+    }
+
     /// The error that an error line in answer to `request` stands for (texts of v1.40.1, observed).
     pub(crate) fn from_line(addr: &str, request: &str, line: &[u8]) -> Error {
         if let Some(error) = resp::Error::from_error_line(addr, line) {

@@ -61,6 +61,12 @@ impl Release {
         }
     }
 
+    /// Whether a promoted replica goes on with its master's LSNs and remembers its replication id (1.34 and later; what
+    /// earlier releases do in its place can lose records).
+    pub fn continues_after_takeover(self) -> bool {
+        self >= Release::new(1, 34, 0)
+    }
+
     /// Whether an attach to a replica is refused by the replica itself (1.24 and later).
     pub(crate) fn refuses_replicas_of_replicas(self) -> bool {
         self >= Release::new(1, 24, 0)

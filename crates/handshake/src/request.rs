@@ -62,13 +62,38 @@ pub async fn request_flow(
     flow: usize,
     start: FlowStart,
 ) -> Result<FlowReply, Error> {
+    let position = match start {
+        FlowStart::Snapshot => Vec::new(),
+        FlowStart::Lsn(next) => vec![next.to_string()],
+    };
+    open_flow(connection, greeting, flow, &position).await
+}
+
+/// [`request_flow`] at a master that was a replica of the one the position belongs to: `former` is that one's
+/// replication id, `lsns` the next LSN wanted of every flow (`DFLY FLOW` with five arguments, 1.34 and later).
+///
+/// The master answers [`FlowKind::Partial`] as soon as its journal has a record of that number, whoever wrote it: the
+/// caller must know that its history is the former master's.
+pub async fn request_flow_after(
+    connection: &mut Connection,
+    greeting: &Greeting,
+    flow: usize,
+    former: &str,
+    lsns: &[u64],
+) -> Result<FlowReply, Error> {
+    let lsns: Vec<String> = lsns.iter().map(u64::to_string).collect();
+    open_flow(connection, greeting, flow, &[former.to_owned(), lsns.join("-")]).await
+}
+
+async fn open_flow(
+    connection: &mut Connection,
+    greeting: &Greeting,
+    flow: usize,
+    position: &[String],
+) -> Result<FlowReply, Error> {
     let flow = flow.to_string();
-    let lsn;
     let mut args = vec!["DFLY", "FLOW", &greeting.replid, &greeting.sync_id, &flow];
-    if let FlowStart::Lsn(next) = start {
-        lsn = next.to_string();
-        args.push(&lsn);
-    }
+    args.extend(position.iter().map(String::as_str));
     let reply = connection.call(&args).await?;
     let addr = connection.addr();
     if let Reply::Error(line) = &reply {

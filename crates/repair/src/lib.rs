@@ -18,6 +18,7 @@ mod key;
 mod limits;
 mod reader;
 mod repairs;
+mod spill;
 mod status;
 mod value;
 

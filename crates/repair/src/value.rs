@@ -1,9 +1,9 @@
 //! What was read of a key.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 
-use bytes::Bytes;
+use crate::spill::Unspill;
 
 /// What a fence found of a key.
 #[derive(Debug)]
@@ -61,28 +61,26 @@ impl SpilledValue {
     }
 
     /// The items from the beginning.
-    ///
-    /// # Errors
-    /// The file cannot be rewound.
-    pub fn items(self) -> io::Result<SpilledItems> {
-        Ok(SpilledItems { reader: BufReader::new(self.file) })
+    #[must_use]
+    pub fn items(self) -> SpilledItems {
+        SpilledItems { unspill: Unspill::new(self.file) }
     }
 }
 
-/// The items of a value in a file, one after the other; a few pages in memory at a time.
+/// The items of a value in a file, one after the other; a page in memory at a time.
 #[derive(Debug)]
 pub struct SpilledItems {
-    reader: BufReader<File>,
+    unspill: Unspill,
 }
 
 impl SpilledItems {
-    /// The next item; `None` behind the last. The file is a local one: reading does not wait for anybody.
+    /// The next item; `None` behind the last. The file is a local one and was just written: reading does not wait for
+    /// anybody.
     ///
     /// # Errors
     /// The file cannot be read, or does not hold what was written.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> io::Result<Option<rdb::Item>> {
-        let _: (&mut BufReader<File>, Bytes) = (&mut self.reader, Bytes::new());
-        Ok(None)
+        self.unspill.next()
     }
 }

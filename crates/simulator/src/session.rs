@@ -100,8 +100,7 @@ impl Session {
         let Some(name) = args.first() else { return Step::Silent };
         let upper = String::from_utf8_lossy(name).to_ascii_uppercase();
         // Before the login is looked at (v1.40.1 `main_service.cc` VerifyCommandState).
-        if engine.taken_over && !matches!(upper.as_str(), "PING" | "REPLCONF" | "DFLY" | "CONFIG" | "CLIENT")
-        {
+        if engine.taken_over && !matches!(upper.as_str(), "PING" | "REPLCONF" | "DFLY" | "CONFIG") {
             return loading();
         }
         match (&self.user, upper.as_str()) {

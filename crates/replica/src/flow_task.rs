@@ -284,6 +284,7 @@ impl FlowTask {
     /// Stands at a global command until the session has executed it for all flows (repair rule 23).
     async fn global(&mut self, global: Global, lsn: u64, txid: u64) -> Result<(), End> {
         self.settle_all_unless_stopped().await?;
+        self.end_predecessors().await?;
         // Rule 25: until the barrier ends nothing that was read before it is written.
         self.repairs.freeze(true);
         self.publish();

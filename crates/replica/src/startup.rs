@@ -83,13 +83,6 @@ pub async fn first_contact(
             warn!(keys, "the target holds data; it is written over (on_existing_data: reconcile)");
             Ok(true)
         }
-        ExistingData::Reconcile => {
-            warn!(
-                keys,
-                "the target holds data; it is written over, and what the source lacks is removed (on_existing_data: reconcile)"
-            );
-            Ok(true)
-        }
         ExistingData::Flush => {
             warn!(keys, "the target holds data; it is removed (on_existing_data: flush)");
             global::execute(&mut side, mapping, &command::Global::FlushAll).await?;

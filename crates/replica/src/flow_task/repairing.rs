@@ -206,7 +206,7 @@ impl FlowTask {
                 }
             }
             Value::File(spilled) => {
-                let mut items = spilled.items().map_err(lost)?;
+                let mut items = spilled.items();
                 while let Some(item) = items.next().map_err(lost)? {
                     self.place_item(item, &key, token).await.map_err(|e| e.or(broken))?;
                 }

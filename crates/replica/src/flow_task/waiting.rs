@@ -140,6 +140,20 @@ impl FlowTask {
         }
     }
 
+    /// Waits until no connection that broke can execute anything any more (repair rules 8 and 23).
+    pub(super) async fn end_predecessors(&mut self) -> Result<(), End> {
+        while self.router.has_predecessors() {
+            self.router.reconnect();
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+                () = self.router.next_event() => {}
+            }
+            self.record_doubts().await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn obey(&mut self, order: Order) -> Result<(), End> {
         match order {
             Order::Fence(answer) => self.fence_answered(answer),

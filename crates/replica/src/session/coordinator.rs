@@ -71,7 +71,7 @@ pub enum Ending {
 type Change = Box<dyn FnOnce(&mut State) + Send>;
 
 /// What the engine tells a coordinator.
-pub enum Command {
+pub(crate) enum Command {
     /// Every flow is ready: store it, and let them go.
     Go {
         /// What else changes in the checkpoint.

@@ -17,10 +17,8 @@ use crate::tracker::Origin;
 pub struct LostWrite {
     /// The node.
     pub node: NodeId,
-    /// The target's database.
-    pub db: u32,
-    /// Target names of its keys.
-    pub keys: Vec<Bytes>,
+    /// Its keys: the target's database, the target name.
+    pub keys: Vec<(u32, Bytes)>,
     /// The piece of a record that stays open for it; `None` where it was settled before.
     pub origin: Option<Origin>,
     /// What happened to the node.
@@ -77,27 +75,26 @@ impl FlowDurability {
     }
 
     /// A command was acknowledged on a lane that found this incarnation of the node; `keys` are all its keys, at least
-    /// one. Whether it is settled already; if not, [`FlowDurability::resolve`] tells later.
+    /// one, with their databases. Whether it is settled already; if not, [`FlowDurability::resolve`] tells later.
     pub fn acknowledged<'a>(
         &mut self,
         node: NodeId,
         incarnation: u64,
         origin: Origin,
-        db: u32,
-        keys: impl Iterator<Item = &'a [u8]>,
+        keys: impl Iterator<Item = (u32, &'a [u8])>,
     ) -> bool {
         let watched = self.watched(node);
         // In this order: see Shared::with.
         let (tag, verdict) = (watched.shared.started(), watched.shared.glance());
         watched.shared.wrote(tag);
         if watched.shared.incarnation() == incarnation {
-            let settled = watched.retained.acknowledged(tag, verdict, origin, db, keys);
+            let settled = watched.retained.acknowledged(tag, verdict, origin, keys);
             if !settled {
                 watched.shared.want(tag);
             }
             return settled;
         }
-        self.late(node, incarnation, origin, db, keys)
+        self.late(node, incarnation, origin, keys)
     }
 
     /// The reply came from an incarnation that has ended.
@@ -106,8 +103,7 @@ impl FlowDurability {
         node: NodeId,
         incarnation: u64,
         origin: Origin,
-        db: u32,
-        keys: impl Iterator<Item = &'a [u8]>,
+        keys: impl Iterator<Item = (u32, &'a [u8])>,
     ) -> bool {
         let watched = self.watched(node);
         let endings = watched.shared.endings_from(incarnation);
@@ -120,14 +116,14 @@ impl FlowDurability {
             // All of that incarnation is there, this one included; it counts with the current one's.
             let tag = watched.shared.started();
             watched.shared.want(tag);
-            return watched.retained.acknowledged(tag, Verdict::default(), origin, db, keys);
+            return watched.retained.acknowledged(tag, Verdict::default(), origin, keys);
         }
         if !known {
-            return watched.retained.acknowledged(ending.at, Verdict::default(), origin, db, keys);
+            return watched.retained.acknowledged(ending.at, Verdict::default(), origin, keys);
         }
-        let keys = keys.map(Bytes::copy_from_slice).collect();
+        let keys = keys.map(|(db, name)| (db, Bytes::copy_from_slice(name))).collect();
         let reason = ending.reason.clone();
-        self.late.push(LostWrite { node, db, keys, origin: Some(origin), reason });
+        self.late.push(LostWrite { node, keys, origin: Some(origin), reason });
         false
     }
 

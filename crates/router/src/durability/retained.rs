@@ -98,8 +98,7 @@ impl Retained {
         tag: u64,
         verdict: Verdict,
         origin: Origin,
-        db: u32,
-        names: impl Iterator<Item = &'a [u8]>,
+        names: impl Iterator<Item = (u32, &'a [u8])>,
     ) -> bool {
         let settled = verdict.at_once || tag < verdict.settled;
         if origin == Origin::Snapshot {
@@ -111,14 +110,14 @@ impl Retained {
             return settled;
         }
         if settled && self.open.is_empty() {
-            for name in names {
+            for (db, name) in names {
                 self.remember(tag, verdict.forget, db, name);
             }
             return true;
         }
         let batch = self.batch(tag);
         let before = batch.bytes();
-        for name in names {
+        for (db, name) in names {
             batch.text.extend_from_slice(name);
             // A batch this long would have been over the budget before.
             let end = u32::try_from(batch.text.len()).unwrap_or(u32::MAX);
@@ -150,7 +149,8 @@ impl Retained {
 
     /// Settles what is safe, forgets what is safe for good, and keeps within the budget.
     pub(crate) fn settle(&mut self, verdict: Verdict, resolved: &mut Resolved) {
-        while let Some(batch) = self.open.pop_front_if(|b| verdict.at_once || b.tag < verdict.settled) {
+        while self.open.front().is_some_and(|batch| verdict.at_once || batch.tag < verdict.settled) {
+            let batch = self.open.pop_front().expect("there is a first one");
             self.settled(batch, verdict.forget, resolved);
         }
         if let Some(tag) = self.recent.forget_below(verdict.forget) {
@@ -187,7 +187,7 @@ impl Retained {
             resolved.events.push(Event::LostBeyond { node: address.to_owned(), reason });
         }
         for (db, name) in self.recent.take(safe, ending.at) {
-            resolved.lost.push(lost(self.node, ending, db, vec![Bytes::from(name)], None));
+            resolved.lost.push(lost(self.node, ending, vec![(db, Bytes::from(name))], None));
         }
         let mut survivors = Batch::new(ending.at + 1);
         let later = self.open.iter().position(|batch| batch.tag > ending.at).unwrap_or(self.open.len());
@@ -196,9 +196,9 @@ impl Retained {
             if batch.tag >= safe {
                 let mut keys = Vec::new();
                 for (origin, db, name) in batch.iter() {
-                    keys.push(Bytes::copy_from_slice(name));
+                    keys.push((db, Bytes::copy_from_slice(name)));
                     if origin.is_some() {
-                        resolved.lost.push(lost(self.node, ending, db, std::mem::take(&mut keys), origin));
+                        resolved.lost.push(lost(self.node, ending, std::mem::take(&mut keys), origin));
                     }
                 }
                 resolved.settle(Origin::Snapshot, batch.snapshot);
@@ -252,8 +252,8 @@ impl Retained {
     }
 }
 
-fn lost(node: NodeId, ending: &Ending, db: u32, keys: Vec<Bytes>, origin: Option<Origin>) -> LostWrite {
-    LostWrite { node, db, keys, origin, reason: ending.reason.clone() }
+fn lost(node: NodeId, ending: &Ending, keys: Vec<(u32, Bytes)>, origin: Option<Origin>) -> LostWrite {
+    LostWrite { node, keys, origin, reason: ending.reason.clone() }
 }
 
 impl Drop for Retained {
@@ -261,3 +261,6 @@ impl Drop for Retained {
         self.budget.give(self.open.iter().map(Batch::bytes).sum());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
-use checkpoint::{Inspection, TargetIdentity};
+use checkpoint::{Inspection, Persistence, TargetIdentity};
 use config::{Address, Config};
 use replica::Report;
 use replica::phase::Phase;
@@ -67,6 +67,9 @@ fn in_use_by_a_daemon(error: checkpoint::Error) -> Failure {
 
 fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result {
     writeln!(text, "checkpoint      {}, write {}", dir.display(), number(inspection.generation))?;
+    if !inspection.name.is_empty() {
+        writeln!(text, "name            {}", inspection.name)?;
+    }
     let Some(state) = &inspection.state else {
         return writeln!(text, "phase           empty: nothing was replicated yet");
     };
@@ -91,8 +94,19 @@ fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result 
             )?;
         }
     }
-    for (flow, lsn) in state.applied.iter().enumerate() {
-        writeln!(text, "flow {flow:<10} applied LSN {}", number(*lsn))?;
+    for node in &state.nodes {
+        let keeps = match node.persistence {
+            Persistence::Unknown => "persistence unknown",
+            Persistence::None => "no persistence",
+            Persistence::Rdb => "RDB",
+            Persistence::Aof => "AOF",
+        };
+        let (address, run_id, offset) = (&node.address, &node.run_id, number(node.offset));
+        writeln!(text, "node            {address}, run id {run_id}, offset {offset}, {keeps}")?;
+    }
+    for (flow, (applied, reserved)) in state.applied.iter().zip(&state.reserved).enumerate() {
+        let (applied, reserved) = (number(*applied), number(*reserved));
+        writeln!(text, "flow {flow:<10} applied LSN {applied}, reserved LSN {reserved}")?;
     }
     if state.reconcile {
         writeln!(text, "due             removal of the keys that the source lacks")?;

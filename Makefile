@@ -1,9 +1,11 @@
-# The only commands: .ci/run calls them too. Needs bash, cargo, and apt-get where redis-server is missing.
+# The only commands: .ci/run calls them too. Needs bash, cargo, and apt-get where redis-server or systemd-analyze is missing.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+# How long `make soak` runs.
+HOURS ?= 1
 
 .PHONY: help
 help: ## Show the targets
@@ -20,6 +22,11 @@ test: redis ## Run every test
 .PHONY: demo
 demo: redis ## Replicate into an embedded cluster, kill, restart, compare
 	$(CARGO) run --release --locked -p df2redis -- demo
+
+.PHONY: soak
+soak: redis ## Kill the program over and over under load, for HOURS=1
+	KILL_LOOP_SECONDS=$$(awk 'BEGIN { printf "%d", $(HOURS) * 3600 }') \
+	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture
 
 .PHONY: bench
 bench: redis ## Measure full sync and journal replay
@@ -38,6 +45,10 @@ lint: ## Check format and lints, warnings are errors
 doc: ## Build the API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
+.PHONY: units
+units: ## Check the systemd units and their exposure
+	@.ci/units
+
 .PHONY: ci
 ci: ## What CI runs
 	.ci/run
@@ -45,4 +56,4 @@ ci: ## What CI runs
 # Tests, demo and benchmark run real servers.
 .PHONY: redis
 redis:
-	@.ci/require-redis
+	@.ci/require redis-server redis-server redis-cli

@@ -3,11 +3,15 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
-use checkpoint::{Inspection, Phase, TargetIdentity};
-use config::Config;
+use checkpoint::{Inspection, Persistence, TargetIdentity};
+use config::{Address, Config};
+use replica::Report;
+use replica::phase::Phase;
+use replica::status::Restart;
 
 use crate::failure::Failure;
 use crate::output::{number, say, seconds, seconds_since};
+use crate::status::{Answer, ask};
 
 /// Keys that are not in sync, at most shown.
 const SHOWN: usize = 100;
@@ -15,7 +19,17 @@ const SHOWN: usize = 100;
 /// Prints what the checkpoint says.
 pub(crate) fn show(config: &Config) -> Result<(), Failure> {
     let dir = &config.checkpoint.dir;
-    let Some(inspection) = checkpoint::inspect(dir, SHOWN).map_err(in_use_by_a_daemon)? else {
+    let inspected = checkpoint::inspect(dir, SHOWN);
+    if let Err(checkpoint::Error::InUse { .. }) = inspected
+        && let Answer::Report { report, addr } = ask(config)
+    {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = write_of_the_daemon(&mut text, dir, &report, &addr);
+        say(&text);
+        return Ok(());
+    }
+    let Some(inspection) = inspected.map_err(in_use_by_a_daemon)? else {
         say(&format!("no checkpoint in {}\n", dir.display()));
         return Ok(());
     };
@@ -53,13 +67,16 @@ fn in_use_by_a_daemon(error: checkpoint::Error) -> Failure {
 
 fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result {
     writeln!(text, "checkpoint      {}, write {}", dir.display(), number(inspection.generation))?;
+    if !inspection.name.is_empty() {
+        writeln!(text, "name            {}", inspection.name)?;
+    }
     let Some(state) = &inspection.state else {
         return writeln!(text, "phase           empty: nothing was replicated yet");
     };
     let phase = match state.phase {
-        Phase::None => "nothing was written to the target yet",
-        Phase::FullSync => "full sync, not completed",
-        Phase::Stable => "stable sync",
+        checkpoint::Phase::None => "nothing was written to the target yet",
+        checkpoint::Phase::FullSync => "full sync, not completed",
+        checkpoint::Phase::Stable => "stable sync",
     };
     writeln!(text, "phase           {phase}")?;
     writeln!(text, "written         {} ago", seconds(seconds_since(state.updated_at_ms)))?;
@@ -77,8 +94,19 @@ fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result 
             )?;
         }
     }
-    for (flow, lsn) in state.applied.iter().enumerate() {
-        writeln!(text, "flow {flow:<10} applied LSN {}", number(*lsn))?;
+    for node in &state.nodes {
+        let keeps = match node.persistence {
+            Persistence::Unknown => "persistence unknown",
+            Persistence::None => "no persistence",
+            Persistence::Rdb => "RDB",
+            Persistence::Aof => "AOF",
+        };
+        let (address, run_id, offset) = (&node.address, &node.run_id, number(node.offset));
+        writeln!(text, "node            {address}, run id {run_id}, offset {offset}, {keeps}")?;
+    }
+    for (flow, (applied, reserved)) in state.applied.iter().zip(&state.reserved).enumerate() {
+        let (applied, reserved) = (number(*applied), number(*reserved));
+        writeln!(text, "flow {flow:<10} applied LSN {applied}, reserved LSN {reserved}")?;
     }
     if state.reconcile {
         writeln!(text, "due             removal of the keys that the source lacks")?;
@@ -86,6 +114,31 @@ fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result 
     writeln!(text, "not in sync     {} keys", number(inspection.not_in_sync_count))?;
     for entry in &inspection.not_in_sync {
         writeln!(text, "  db{}:{} ({})", entry.db, entry.key.escape_ascii(), entry.reason)?;
+    }
+    Ok(())
+}
+
+/// What the owner of a checkpoint says about it.
+fn write_of_the_daemon(text: &mut String, dir: &Path, report: &Report, addr: &Address) -> fmt::Result {
+    writeln!(text, "checkpoint      {}, in use by the daemon at {addr}", dir.display())?;
+    let nothing_stored = report.crash.restart == Restart::Full && report.phase != Phase::Stable;
+    if nothing_stored {
+        writeln!(text, "phase           full sync, not completed")?;
+    } else {
+        writeln!(text, "phase           stable sync")?;
+    }
+    writeln!(text, "replication id  {}", report.replication_id)?;
+    writeln!(text, "target          {}", report.target)?;
+    for flow in report.flows.iter().filter(|_| !nothing_stored) {
+        let (applied, reserved) = (number(flow.checkpointed_lsn), number(flow.reserved_lsn));
+        writeln!(text, "flow {:<10} applied LSN {applied}, reserved LSN {reserved}", flow.flow)?;
+    }
+    if report.reconciling {
+        writeln!(text, "due             removal of the keys that the source lacks")?;
+    }
+    writeln!(text, "not in sync     {} keys", number(report.not_in_sync_count))?;
+    for entry in &report.not_in_sync {
+        writeln!(text, "  db{}:{} ({})", entry.db, entry.key, entry.reason)?;
     }
     Ok(())
 }

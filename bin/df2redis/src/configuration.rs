@@ -41,8 +41,3 @@ pub(crate) fn target(config: &Config) -> String {
 fn join(addrs: &[config::Address]) -> String {
     addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
-
-/// Where the daemon can be looked at; empty for nowhere.
-pub(crate) fn dashboard(config: &Config) -> String {
-    config.dashboard.addr.as_ref().map(ToString::to_string).unwrap_or_default()
-}

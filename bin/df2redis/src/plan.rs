@@ -11,11 +11,17 @@ use replica::plan::{Existing, Plan, Sync, probe};
 use crate::failure::Failure;
 use crate::output::{number, say};
 use crate::run;
+use crate::status::{Answer, ask, page};
 
 /// Validates, connects to both sides, and prints the plan. A plan that a run would refuse ends as the run would.
 pub(crate) fn show(config: &Config) -> Result<(), Failure> {
     let settings = Settings::new(config)?;
-    let plan = run::runtime()?.block_on(probe(&settings))?;
+    let plan = match run::runtime()?.block_on(probe(&settings)) {
+        Err(replica::Error::Checkpoint(checkpoint::Error::InUse { dir })) => {
+            return Err(beside_a_daemon(config, &dir.display().to_string()));
+        }
+        probed => probed?,
+    };
     let mut text = String::new();
     for warning in &config.warnings {
         // Writing into a String does not fail.
@@ -24,6 +30,24 @@ pub(crate) fn show(config: &Config) -> Result<(), Failure> {
     let _ = write(&mut text, &plan, &config.checkpoint.dir.display().to_string());
     say(&text);
     plan.refusal().map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// A daemon has the checkpoint: what would be done by a run is up to it. What it says is told, and the dry run ends as
+/// the run would.
+fn beside_a_daemon(config: &Config, dir: &str) -> Failure {
+    match ask(config) {
+        Answer::Report { report, addr } => {
+            say(&page(&report, &addr.to_string()));
+            Failure::failed(format!(
+                "checkpoint {dir} is in use by the daemon at {addr}, whose status is shown above; a second one would be \
+                 refused, and a dry run can read the checkpoint only after it is stopped"
+            ))
+        }
+        Answer::Nothing { why } | Answer::Other { why } => Failure::failed(format!(
+            "checkpoint {dir} is in use by another process, and {why}; stop it before a dry run, or give `status` the \
+             configuration that it runs with"
+        )),
+    }
 }
 
 fn write(text: &mut String, plan: &Plan, dir: &str) -> fmt::Result {

@@ -49,6 +49,11 @@ impl Disk {
     /// Opens the store, which the caller owns by the lock file.
     pub(crate) fn open(checkpoint: &Path, steps: &Steps) -> Result<Disk, DiskError> {
         let dir = checkpoint.join(NAME);
+        // A killed process may have left writes in the system's cache only. Sled builds on what it reads there, so it must be
+        // durable first.
+        if dir.is_dir() {
+            sync_tree(&dir, steps).map_err(DiskError::Io)?;
+        }
         let config = sled::Config::new().path(&dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let give_up = Instant::now() + RELEASE_WAIT;
         loop {

@@ -30,6 +30,9 @@ mod steps;
 mod store;
 mod upgrade;
 
+// What unit and integration tests share names the crate as its users do.
+#[cfg(test)]
+extern crate self as checkpoint;
 #[cfg(test)]
 mod tests;
 

@@ -103,11 +103,9 @@ impl Store {
             )));
         }
         verify_list(&disk, &head, &fail)?;
-        if guard == 0 || head.generation > guard {
-            // A killed process may have left the newest write, or the store itself, in the system's cache only. The guard must not
-            // promise, and the caller not see, what a power loss could still take away.
-            disk.sync().map_err(|e| fail.io("syncing the store", e))?;
-        }
+        // What opening changed, and the store itself if it is new: the guard must not promise, and the caller not see, what a
+        // power loss could still take away.
+        disk.sync().map_err(|e| fail.io("syncing the store", e))?;
         if head.generation > guard {
             guard::write(dir, head.generation, &steps).map_err(|e| fail.io("writing the guard file", e))?;
         }

@@ -1,3 +1,12 @@
+mod failing;
+mod memory;
+mod order;
+mod platter;
+mod power;
+#[path = "../tests/support/mod.rs"]
+mod support;
+mod upgraded;
+
 use crate::codec::{DecodeError, Encoder};
 use crate::head::Head;
 use crate::steps::Steps;

@@ -6,7 +6,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Instant;
 
-use checkpoint::{Error, NodeMark, Persistence, Phase, State, Store, TargetIdentity, inspect, reset};
+use checkpoint::{
+    Commit, Durable, Error, NodeMark, Persistence, Phase, State, Store, TargetIdentity, inspect, reset,
+};
 use support::{entry, state};
 
 #[test]
@@ -172,4 +174,51 @@ fn cost_of_a_write() {
         at(1000)
     );
     assert!(bytes < 64 << 20, "the store grows without bound: {bytes} bytes");
+}
+
+/// As above: what 1 000 keys gained and 1 000 lost cost beside a list of any length.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_list_changes() {
+    let micros = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_micros()
+    };
+    for listed in [0u32, 100_000] {
+        let dir = tempfile::tempdir_in(std::env::var("CHECKPOINT_TEST_ON").unwrap_or("/tmp".into())).unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let all: Vec<_> = (0..listed).map(entry).collect();
+        let filling = micros(&mut || store.add_not_in_sync(&all).unwrap());
+        let mut costs = [vec![], vec![], vec![], vec![]];
+        for n in 0..300u32 {
+            let some: Vec<_> = (0..1_000).map(|i| entry(1_000_000 + n * 1_000 + i)).collect();
+            let add = Commit { state: Some(state(u64::from(n))), add: some.clone(), ..Commit::default() };
+            let remove = some.iter().map(|e| (e.db, e.key.clone())).collect();
+            let remove = Commit { remove, ..Commit::default() };
+            let replace = Commit { add: some.clone(), ..Commit::default() };
+            let only_state = Commit { state: Some(state(u64::from(n))), ..Commit::default() };
+            for (costs, commit) in costs.iter_mut().zip([only_state, add, replace, remove]) {
+                costs.push(micros(&mut || store.commit(&commit).unwrap()));
+            }
+        }
+        for (costs, what) in
+            costs.iter_mut().zip(["state only", "1000 adds", "1000 replaced", "1000 removes"])
+        {
+            costs.sort_unstable();
+            let at = |share: usize| costs[(costs.len() - 1) * share / 100];
+            println!("{listed} listed, {what}: p50 {} us, p99 {} us, max {} us", at(50), at(99), at(100));
+        }
+        drop(store);
+        let mut reopened = None;
+        let opening = micros(&mut || reopened = Some(Store::open(dir.path()).unwrap()));
+        let store = reopened.unwrap();
+        let clear = Commit { clear_list: true, ..Commit::default() };
+        let clearing = micros(&mut || store.commit(&clear).unwrap());
+        let bytes: u64 =
+            support::files(dir.path()).iter().map(|f| dir.path().join(f).metadata().unwrap().len()).sum();
+        println!(
+            "{listed} listed: filled in {filling} us, opened in {opening} us, cleared in {clearing} us, {bytes} bytes"
+        );
+    }
 }

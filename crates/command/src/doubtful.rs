@@ -1,35 +1,141 @@
-//! Records that do not say, or do not quite say, what the source did.
+//! Records that the target executes without an error and that leave it another value than the source has.
+//!
+//! Records that say too little to be executed at all are [`Treatment::NotInSync`](crate::Treatment::NotInSync) instead.
+//!
+//! What is left, because no record shows it: `BLMPOP … COUNT n` that finds its elements at once (the same `LPOP key`,
+//! transaction 0, as of an `LPOP`); `SET` with an expiry in the past, of which the source writes nothing; `XREADGROUP` of
+//! a consumer's own history.
 
 use std::fmt;
 
 use bytes::Bytes;
+use journal::Record;
+
+use crate::{SourceKey, touches};
 
 /// Why the keys of a record have to be read again although the record can be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DoubtfulWhy {
-    /// The source logged a part of the command.
-    Truncated,
-    /// The source logged rounded scores.
+    /// A sorted set that was stored from others: its scores are logged with six digits (v1.40.1 `zset_family.cc`
+    /// `OpAdd`; capture `commands`).
     RoundedScores,
-    /// Source and target compute different digits.
+    /// `INCRBYFLOAT`, `HINCRBYFLOAT`: source and target compute different digits.
     FloatDigits,
-    /// Source and target disagree about a condition.
+    /// `ZADD` with `GT` or `LT`, which the source's encoding of large sorted sets does not obey (v1.40.1, on the wire).
     Condition,
+    /// A pop of one element that may have been one of several: `LMPOP` and `BLMPOP` with `COUNT` (v1.40.1
+    /// `list_family.cc` `OpPop`). Also a pop in `MULTI`, one half of a move between shards, and a pop that had to wait.
+    PopsUncounted,
+    /// A plain `SET` that may stand for `BITOP` or `PFMERGE`, where the source keeps the expiry of the key. Also a
+    /// `SET` in `MULTI` or a script. Of no concern if the key has no expiry on the target.
+    ExpiryKept,
+}
+
+impl DoubtfulWhy {
+    /// Whether the record is wrong most of the time. The others are right most of the time, and may be frequent: their
+    /// keys need not be read after each such record, but some time after the last one.
+    #[must_use]
+    pub fn is_likely(self) -> bool {
+        matches!(self, DoubtfulWhy::RoundedScores | DoubtfulWhy::FloatDigits)
+    }
 }
 
 impl fmt::Display for DoubtfulWhy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            DoubtfulWhy::Truncated => "truncated by the source",
             DoubtfulWhy::RoundedScores => "scores rounded by the source",
             DoubtfulWhy::FloatDigits => "computed with other digits by the target",
             DoubtfulWhy::Condition => "a condition that source and target judge differently",
+            DoubtfulWhy::PopsUncounted => "perhaps more elements popped than the record says",
+            DoubtfulWhy::ExpiryKept => "perhaps an expiry that the source kept",
         })
     }
 }
 
-/// Whether the keys of a record have to be put under repair behind it.
+/// What the record shows by itself. [`Doubts`] sees more.
 #[must_use]
-pub fn doubtful(_db: u32, _args: &[Bytes]) -> Option<DoubtfulWhy> {
-    None
+pub fn doubtful(_db: u32, args: &[Bytes]) -> Option<DoubtfulWhy> {
+    match args.first()?.as_ref() {
+        b"INCRBYFLOAT" | b"HINCRBYFLOAT" => Some(DoubtfulWhy::FloatDigits),
+        b"ZADD" => {
+            let flags =
+                args.iter().skip(2).take_while(|arg| arg.first().is_some_and(u8::is_ascii_alphabetic));
+            let mut flags =
+                flags.filter(|arg| arg.eq_ignore_ascii_case(b"GT") || arg.eq_ignore_ascii_case(b"LT"));
+            flags.next().map(|_| DoubtfulWhy::Condition)
+        }
+        _ => None,
+    }
 }
+
+/// A key that has to be read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// The key.
+    pub key: SourceKey,
+    /// Why.
+    pub why: DoubtfulWhy,
+}
+
+/// Looks for doubtful records in one flow's stream, where some show only next to their neighbours.
+///
+/// What tells a rewritten record from a client's own is its transaction: a command over one shard that runs at once has
+/// number 0, one that needs several steps does not (v1.40.1 `transaction.cc` `ScheduleInternal`; capture `commands`).
+#[derive(Debug, Default)]
+pub struct Doubts {
+    /// The transaction of the record before, which deleted this key.
+    deleted: Option<(u64, SourceKey)>,
+    /// The transaction of the record before, which popped one element of this list.
+    popped: Option<(u64, SourceKey)>,
+}
+
+impl Doubts {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new() -> Doubts {
+        Doubts::default()
+    }
+
+    /// Takes the flow's next record. The keys that have to be read again once it was routed: its own, or that of the
+    /// record before.
+    pub fn record(&mut self, record: &Record) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        let mut doubt = |key: &SourceKey, why| doubts.push(Doubt { key: key.clone(), why });
+        let (deleted, popped) = (self.deleted.take(), self.popped.take());
+        let args = &record.args;
+        let key = || SourceKey { db: record.db, key: args.get(1).cloned().unwrap_or_default() };
+        if let Some((txid, list)) = popped {
+            // the other half of a move between lists: one element it is
+            let pushed = matches!(args[0].as_ref(), b"LPUSH" | b"RPUSH") && args.len() == 3;
+            if !(pushed && txid == record.txid) {
+                doubt(&list, DoubtfulWhy::PopsUncounted);
+            }
+        }
+        if let Some(why) = doubtful(record.db, args) {
+            touches(record.db, args).keys.iter().for_each(|key| doubt(key, why));
+        }
+        if record.txid == 0 {
+            return doubts;
+        }
+        match (args[0].as_ref(), args.len()) {
+            (b"DEL", 2) => self.deleted = Some((record.txid, key())),
+            (b"ZADD", _) if deleted == Some((record.txid, key())) => {
+                doubt(&key(), DoubtfulWhy::RoundedScores);
+                // a long one may be logged in several records
+                self.deleted = deleted;
+            }
+            (b"LPOP" | b"RPOP", 2) => self.popped = Some((record.txid, key())),
+            (b"SET", 3) => doubt(&key(), DoubtfulWhy::ExpiryKept),
+            _ => {}
+        }
+        doubts
+    }
+
+    /// No next record is at hand: what only the next one could have cleared up.
+    pub fn quiet(&mut self) -> Option<Doubt> {
+        self.popped.take().map(|(_, key)| Doubt { key, why: DoubtfulWhy::PopsUncounted })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ mod snapshot;
 mod touches;
 
 pub use dialect::{Dialect, Flavour, Version};
-pub use doubtful::{DoubtfulWhy, doubtful};
+pub use doubtful::{Doubt, DoubtfulWhy, Doubts, doubtful};
 pub use expect::{Deadline, Expect, deadline, expect};
 pub use mapping::{Collision, Mapping, MappingError, Placement, Rule};
 pub use slot::slot;

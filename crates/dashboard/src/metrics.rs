@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use replica::Report;
 use replica::phase::Phase;
-use replica::status::FlowReport;
+use replica::status::{CrashReport, FlowReport, Restart};
 
 /// The format that [`text`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -18,6 +18,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter<u64>>;
 type Gauges = Family<Labels, Gauge<u64, AtomicU64>>;
+type Fractions = Family<Labels, Gauge<f64, AtomicU64>>;
 
 /// Name, help, and where the value stands.
 type PerFlow = (&'static str, &'static str, fn(&FlowReport) -> u64);
@@ -35,13 +36,27 @@ const FLOW_COUNTERS: [PerFlow; 8] = [
 ];
 
 /// Where something stands.
-const FLOW_GAUGES: [PerFlow; 6] = [
+const FLOW_GAUGES: [PerFlow; 11] = [
     ("received_lsn", "Next LSN that the decoder expects", |f| f.received_lsn),
     ("applied_lsn", "Everything below is acknowledged by the target", |f| f.applied_lsn),
+    ("acknowledged_lsn", "LSN that the source was last told", |f| f.acknowledged_lsn),
     ("checkpointed_lsn", "Applied LSN of the newest durable checkpoint", |f| f.checkpointed_lsn),
+    ("reserved_lsn", "Nothing at or above was ever sent to the target", |f| f.reserved_lsn),
     ("source_lsn", "Next LSN of the source when it was last asked", |f| f.source_lsn),
     ("lag_records", "Records that the source has and the target has not", |f| f.lag_records),
-    ("spooled_bytes", "Bytes that wait for the target", |f| f.spooled_bytes),
+    ("spooled_bytes", "Bytes that wait for the target, in memory and on disk", |f| f.spooled_bytes),
+    ("spooled_disk_bytes", "Bytes that wait for the target on disk", |f| f.spooled_disk_bytes),
+    ("stalled", "1 while the spool takes no more from the source", |f| u64::from(f.stalled)),
+    ("repairing_keys", "Keys under repair", |f| f.repairing_keys),
+];
+
+/// Name, help, and where the value stands, of what has fractions.
+type PerFlowFraction = (&'static str, &'static str, fn(&FlowReport) -> Option<f64>);
+
+/// Where something stands that is no whole number.
+const FLOW_FRACTIONS: [PerFlowFraction; 2] = [
+    ("lag_seconds", "Age of the oldest record that the target has not, in stable sync", |f| f.lag_seconds),
+    ("source_records_per_second", "Records that the source writes", |f| Some(f.source_records_per_s)),
 ];
 
 /// The whole report.
@@ -51,6 +66,9 @@ pub fn text(report: &Report) -> String {
     totals(&mut registry, report);
     flows(&mut registry, report);
     by_name(&mut registry, report);
+    repairs(&mut registry, report);
+    nodes(&mut registry, report);
+    crash(&mut registry, &report.crash);
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)
         .expect("writing into a String does not fail, and every name here is a metric's name");
@@ -69,6 +87,7 @@ fn phases(registry: &mut Registry, report: &Report) {
     gauge(registry, "reconciling", "1 while keys that the source lacks are being removed", reconciling);
     let since = report.phase_since_ms / 1000;
     gauge(registry, "phase_since_seconds", "When the phase began, Unix time", since);
+    gauge(registry, "stuck_tasks", "Tasks that did not report in time", report.stuck.len() as u64);
     gauge(registry, "uptime_seconds", "How long the program has been running", report.uptime_s);
 }
 
@@ -82,6 +101,14 @@ fn totals(registry: &mut Registry, report: &Report) {
     removed.get_or_create(&Vec::new()).inc_by(report.removed_keys);
     registry.register("removed_keys", "Keys removed because the source lacks them", removed);
     gauge(registry, "not_in_sync", "Keys that are not in sync", report.not_in_sync_count);
+    gauge(registry, "spool_memory_bytes", "Bytes held back in memory", report.spool.memory_bytes);
+    gauge(registry, "spool_disk_bytes", "Bytes held back on disk", report.spool.disk_bytes);
+    gauge(
+        registry,
+        "spool_stalled",
+        "1 while a flow takes no more from the source",
+        u64::from(report.spool.stalled),
+    );
 }
 
 fn flows(registry: &mut Registry, report: &Report) {
@@ -98,6 +125,82 @@ fn flows(registry: &mut Registry, report: &Report) {
             family.get_or_create(&vec![("flow", flow.flow.to_string())]).set(value(flow));
         }
         registry.register(format!("flow_{name}"), help, family);
+    }
+    for (name, help, value) in FLOW_FRACTIONS {
+        let family = Fractions::default();
+        for flow in &report.flows {
+            if let Some(value) = value(flow) {
+                family.get_or_create(&vec![("flow", flow.flow.to_string())]).set(value);
+            }
+        }
+        registry.register(format!("flow_{name}"), help, family);
+    }
+}
+
+fn repairs(registry: &mut Registry, report: &Report) {
+    let repair = &report.repair;
+    let under_repair = Gauges::default();
+    for (cause, keys) in &repair.by_cause {
+        under_repair.get_or_create(&vec![("cause", cause.clone())]).set(*keys);
+    }
+    registry.register("repairing_by_cause", "Keys under repair, by cause", under_repair);
+    gauge(registry, "repairing", "Keys under repair", repair.keys);
+    gauge(
+        registry,
+        "repair_off",
+        "1 where doubtful keys cannot be repaired",
+        u64::from(repair.off_because.is_some()),
+    );
+    let done = Counters::default();
+    for (cause, keys) in &repair.done_by_cause {
+        done.get_or_create(&vec![("cause", cause.clone())]).inc_by(*keys);
+    }
+    registry.register("repaired_keys", "Repairs done, by cause", done);
+    for (name, help, value) in [
+        ("repair_fences", "Fences read at the source", repair.fences),
+        ("repair_fences_again", "Fences that had to be read again", repair.fences_again),
+    ] {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    }
+}
+
+fn nodes(registry: &mut Registry, report: &Report) {
+    let (unsettled, waiting) = (Gauges::default(), Gauges::default());
+    for node in &report.nodes {
+        let labels = vec![("node", node.address.clone())];
+        unsettled.get_or_create(&labels).set(node.unsettled);
+        waiting.get_or_create(&labels).set(u64::from(node.waiting.is_some()));
+    }
+    registry.register("node_unsettled", "Commands sent to a node that are not settled", unsettled);
+    registry.register("node_waiting", "1 while nothing is sent to a node", waiting);
+}
+
+fn crash(registry: &mut Registry, crash: &CrashReport) {
+    let family = Gauges::default();
+    for (name, restart) in
+        [("partial", Restart::Partial), ("full", Restart::Full), ("unknown", Restart::Unknown)]
+    {
+        family.get_or_create(&vec![("sync", name.to_owned())]).set(u64::from(crash.restart == restart));
+    }
+    registry.register("crash_restart", "1 for the sync that a crash right now would cost", family);
+    let behind = crash.records_behind;
+    gauge(registry, "crash_records_behind", "Records that the source would have to send again", behind);
+    gauge(
+        registry,
+        "crash_keys_to_repair",
+        "Keys that would have to be repaired, at most",
+        crash.keys_to_repair,
+    );
+    // What is not known is not there: 0 would mean something else.
+    for (name, help, value) in [
+        ("source_backlog_records", "Records that the source keeps per flow", crash.backlog_records),
+        ("crash_seconds_left", "Until a restart would need a full sync, at this rate", crash.seconds_left),
+    ] {
+        if let Some(value) = value {
+            gauge(registry, name, help, value);
+        }
     }
 }
 

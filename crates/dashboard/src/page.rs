@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use replica::Report;
+use replica::status::{CrashReport, RepairReport, Restart};
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
 <meta http-equiv=\"refresh\" content=\"5\"><title>df2redis</title><style>\
@@ -37,7 +38,18 @@ fn overview(page: &mut String, report: &Report) -> fmt::Result {
     row(page, "source", format!("{} (release {})", report.source, known(&report.source_release)))?;
     row(page, "target", &report.target)?;
     row(page, "replication id", known(&report.replication_id))?;
-    row(page, "lag", format!("{} records", report.lag_records))?;
+    for stuck in &report.stuck {
+        row(page, "stuck", stuck)?;
+    }
+    match report.lag_seconds {
+        Some(seconds) => row(page, "lag", format!("{} records, {seconds:.1} s", report.lag_records))?,
+        None => row(page, "lag", format!("{} records", report.lag_records))?,
+    }
+    let spool = &report.spool;
+    let held = format!("{} bytes in memory, {} on disk", spool.memory_bytes, spool.disk_bytes);
+    row(page, "spool", if spool.stalled { format!("{held}; full, the source is held up") } else { held })?;
+    row(page, "a crash now", crash(&report.crash))?;
+    row(page, "repair", repair(&report.repair))?;
     row(page, "syncs", format!("{} full, {} partial", report.full_syncs, report.partial_syncs))?;
     if !report.last_full_sync_reason.is_empty() {
         row(page, "last full sync because", &report.last_full_sync_reason)?;
@@ -55,6 +67,27 @@ fn overview(page: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
+fn crash(crash: &CrashReport) -> String {
+    let mut text = match crash.restart {
+        Restart::Partial => format!("a partial resume: {}", crash.why),
+        Restart::Full => return format!("a full sync: {}", crash.why),
+        Restart::Unknown => format!("a partial resume if the source allows it: {}", crash.why),
+    };
+    // Writing into a String does not fail.
+    let _ = write!(text, "; at most {} keys to repair", crash.keys_to_repair);
+    if let Some(left) = crash.seconds_left {
+        let _ = write!(text, "; at this rate for another {left} s");
+    }
+    text
+}
+
+fn repair(repair: &RepairReport) -> String {
+    match &repair.off_because {
+        Some(why) => format!("off: {why}"),
+        None => format!("{} keys, {} done", repair.keys, repair.done),
+    }
+}
+
 fn known(text: &str) -> &str {
     if text.is_empty() { "not known yet" } else { text }
 }
@@ -63,16 +96,19 @@ fn flows(page: &mut String, report: &Report) -> fmt::Result {
     if report.flows.is_empty() {
         return Ok(());
     }
-    const COLUMNS: [&str; 12] = [
+    const COLUMNS: [&str; 15] = [
         "flow",
         "keys",
         "records",
         "bytes",
         "received",
         "applied",
+        "acknowledged",
         "checkpointed",
+        "reserved",
         "source",
         "lag",
+        "repairing",
         "redirects",
         "retries",
         "failures",
@@ -91,9 +127,12 @@ fn flows(page: &mut String, report: &Report) -> fmt::Result {
             f.bytes,
             f.received_lsn,
             f.applied_lsn,
+            f.acknowledged_lsn,
             f.checkpointed_lsn,
+            f.reserved_lsn,
             f.source_lsn,
             f.lag_records,
+            f.repairing_keys,
             f.redirects,
             f.retries,
             f.failures,

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{Html, Json};
 use axum::routing::get;
+use replica::status::Stuck;
 use replica::{Report, Status};
 use tokio::net::TcpListener;
 
@@ -74,13 +75,22 @@ impl Dashboard {
     pub async fn serve(self, status: Arc<Status>) -> Result<(), Error> {
         let router = Router::new()
             .route("/", get(async |State(status): State<Arc<Status>>| Html(page::html(&status.report()))))
-            .route("/healthz", get(async || "alive\n"))
+            .route("/healthz", get(async |State(status): State<Arc<Status>>| health(&status.stuck())))
             .route("/readyz", get(async |State(status): State<Arc<Status>>| ready(&status.report())))
             .route("/metrics", get(async |State(status): State<Arc<Status>>| scrape(&status.report())))
             .route("/api/status", get(async |State(status): State<Arc<Status>>| Json(status.report())))
             .with_state(status);
         axum::serve(self.listener, router).await.map_err(Error::Serve)
     }
+}
+
+/// Alive as long as no task is stuck: a restart mends nothing else.
+fn health(stuck: &[Stuck]) -> (StatusCode, String) {
+    if stuck.is_empty() {
+        return (StatusCode::OK, "alive\n".to_owned());
+    }
+    let lines = stuck.iter().map(|stuck| format!("stuck: {stuck}\n")).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, lines)
 }
 
 fn ready(report: &Report) -> (StatusCode, String) {

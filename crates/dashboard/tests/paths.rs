@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use dashboard::{Dashboard, Error};
 use replica::phase::Phase;
+use replica::status::{NodeStatus, Repairing, Restart};
 use replica::{Report, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -74,6 +76,41 @@ async fn the_report_as_json_reads_back() {
     assert_eq!(report.phase, Phase::Stable);
     assert_eq!((report.flows.len(), report.flows[1].applied_lsn, report.lag_records), (2, 41, 7));
     assert_eq!(report.last_full_sync_reason, "no earlier position");
+    assert_eq!((report.crash.restart, report.crash.records_behind), (Restart::Unknown, 48));
+}
+
+#[tokio::test]
+async fn the_report_of_an_older_daemon_reads() {
+    let served = serve().await;
+    enter_stable(&served.status);
+    let (_, _, body) = get(served.addr, "/api/status").await;
+    let mut report: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let fields = report.as_object_mut().unwrap();
+    for new in ["stuck", "lag_seconds", "spool", "crash", "repair", "nodes", "not_in_sync_by_cause"] {
+        assert!(fields.remove(new).is_some(), "{new}");
+    }
+    let flow = fields["flows"][0].as_object_mut().unwrap();
+    for new in ["stalled", "acknowledged_lsn", "reserved_lsn", "lag_seconds", "source_records_per_s"] {
+        assert!(flow.remove(new).is_some(), "{new}");
+    }
+    let report: Report = serde_json::from_value(report).unwrap();
+    assert_eq!(report.flows.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stuck_task_is_no_health() {
+    let served = serve().await;
+    let heart = served.status.heart("flow 0", Duration::from_secs(60));
+    assert_eq!(get(served.addr, "/healthz").await.0, 200);
+    drop(heart);
+    let heart = served.status.heart("flow 1", Duration::from_millis(10));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (code, _, body) = get(served.addr, "/healthz").await;
+    assert_eq!((code, body.as_str()), (503, "stuck: flow 1: nothing for 0 s\n"));
+    let (_, _, page) = get(served.addr, "/").await;
+    assert!(page.contains("flow 1: nothing for 0 s"), "{page}");
+    drop(heart);
+    assert_eq!(get(served.addr, "/healthz").await.0, 200);
 }
 
 #[tokio::test]
@@ -83,6 +120,18 @@ async fn metrics_carry_every_flow_and_the_phase() {
     served.status.flows()[0].records.store(12, Relaxed);
     served.status.flows()[1].applied.store(41, Relaxed);
     served.status.flows()[1].source.store(48, Relaxed);
+    let [zero, one] = &served.status.flows()[..] else { panic!("two flows") };
+    one.acknowledged.store(40, Relaxed);
+    one.reserved.store(50, Relaxed);
+    zero.set_spool(3, 4, true);
+    let by_cause = [("uncertain", 2)].into();
+    one.set_repairing(Repairing { keys: 2, by_cause, first: Vec::new() });
+    let waiting = Some("LOADING".to_owned());
+    zero.set_nodes(vec![NodeStatus { address: "n:1".into(), waiting, unsettled: 3 }]);
+    served.status.repaired("refused", 6);
+    served.status.fences.store(5, Relaxed);
+    served.status.fences_again.store(1, Relaxed);
+    served.status.set_backlog(Some(8_192));
     let (code, head, body) = get(served.addr, "/metrics").await;
     assert_eq!(code, 200);
     assert!(head.contains(dashboard::metrics::CONTENT_TYPE), "{head}");
@@ -98,6 +147,31 @@ async fn metrics_carry_every_flow_and_the_phase() {
         "df2redis_flow_lag_records{flow=\"1\"} 7",
         "df2redis_flow_failures_total{flow=\"1\"} 0",
         "df2redis_not_in_sync 0",
+        "df2redis_stuck_tasks 0",
+        "df2redis_flow_acknowledged_lsn{flow=\"1\"} 40",
+        "df2redis_flow_reserved_lsn{flow=\"1\"} 50",
+        "df2redis_flow_spooled_bytes{flow=\"0\"} 7",
+        "df2redis_flow_spooled_disk_bytes{flow=\"0\"} 4",
+        "df2redis_flow_stalled{flow=\"0\"} 1",
+        "df2redis_flow_lag_seconds{flow=\"0\"} 0.0",
+        "df2redis_flow_source_records_per_second{flow=\"0\"} 0.0",
+        "df2redis_flow_repairing_keys{flow=\"1\"} 2",
+        "df2redis_spool_memory_bytes 3",
+        "df2redis_spool_disk_bytes 4",
+        "df2redis_spool_stalled 1",
+        "df2redis_repairing 2",
+        "df2redis_repairing_by_cause{cause=\"uncertain\"} 2",
+        "df2redis_repair_off 0",
+        "df2redis_repaired_keys_total{cause=\"refused\"} 6",
+        "df2redis_repair_fences_total 5",
+        "df2redis_repair_fences_again_total 1",
+        "df2redis_node_unsettled{node=\"n:1\"} 3",
+        "df2redis_node_waiting{node=\"n:1\"} 1",
+        "df2redis_crash_restart{sync=\"partial\"} 1",
+        "df2redis_crash_restart{sync=\"full\"} 0",
+        "df2redis_crash_records_behind 48",
+        "df2redis_crash_keys_to_repair 52",
+        "df2redis_source_backlog_records 8192",
         "# EOF",
     ] {
         assert!(lines.contains(&expected), "{expected} is missing in\n{body}");

@@ -1,6 +1,7 @@
 //! Greeting a master and opening its flows.
 
 use std::fmt;
+use std::future::Future;
 
 use handshake::{
     Control, FlowKind, FlowStart, Greeting, Identity, ResumeStyle, request_flow, request_flow_after,
@@ -152,12 +153,8 @@ pub async fn attach_after(
                 (plan, _) => plan.map(Start::Lsns),
             },
         };
-        let opened = open_flows(
-            &options.connect,
-            control.greeting(),
-            plan.as_ref().copied().unwrap_or(Start::Snapshot),
-        )
-        .await;
+        let opened =
+            open_flows(options, control.greeting(), plan.as_ref().copied().unwrap_or(Start::Snapshot)).await;
         let flows = match opened {
             Ok(flows) => flows,
             Err(error) => {
@@ -207,7 +204,21 @@ pub async fn attach_after(
             "attached"
         );
         let took_over = took_over && answer == Answer::Partial;
-        return Ok(Attachment { greeting, answer, took_over, flows, control, timeouts: options.timeouts });
+        let (timeouts, connect) = (options.timeouts, options.connect.clone());
+        return Ok(Attachment { greeting, answer, took_over, flows, control, timeouts, connect });
+    }
+}
+
+/// Gives up when the whole takes too long: a master that answers each request slowly is as good as none.
+async fn within<T>(
+    options: &SourceOptions,
+    what: &'static str,
+    opening: impl Future<Output = Result<T, handshake::Error>>,
+) -> Result<T, handshake::Error> {
+    let after = options.timeouts.opening;
+    match tokio::time::timeout(after, opening).await {
+        Ok(result) => result,
+        Err(_) => Err(resp::Error::Timeout { addr: options.connect.addr.clone(), what, after }.into()),
     }
 }
 
@@ -222,7 +233,8 @@ pub(crate) enum Start<'a> {
 
 pub(crate) async fn greet(options: &SourceOptions) -> Result<Control, AttachError> {
     let identity = Identity { listening_port: options.listening_port, client_id: options.client_id.clone() };
-    Ok(Control::greet(&options.connect, &identity, options.known_release).await?)
+    let greeting = Control::greet(&options.connect, &identity, options.known_release);
+    Ok(within(options, "the greeting", greeting).await?)
 }
 
 /// The LSNs to ask for, or why none.
@@ -242,7 +254,7 @@ fn plan<'a>(greeting: &Greeting, resume: &'a Resume) -> Result<&'a [u64], FullRe
 
 /// Opens all flows concurrently; the first failure ends the others.
 pub(crate) async fn open_flows(
-    connect: &ConnectOptions,
+    options: &SourceOptions,
     greeting: &Greeting,
     start: Start<'_>,
 ) -> Result<Vec<FlowSocket>, AttachError> {
@@ -253,9 +265,10 @@ pub(crate) async fn open_flows(
             Start::Lsns(lsns) => Ok(FlowStart::Lsn(lsns[id])),
             Start::After(former) => Err(former.clone()),
         };
-        let (connect, greeting) = (connect.clone(), greeting.clone());
+        let (options, greeting) = (options.clone(), greeting.clone());
         opening.spawn(async move {
-            let flow = open_flow(&connect, &greeting, id, start.as_ref()).await;
+            let opened = open_flow(&options.connect, &greeting, id, start.as_ref());
+            let flow = within(&options, "DFLY FLOW", opened).await;
             flow.map_err(|source| AttachError::Flow { flow: id, source })
         });
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::acker::Acker;
+use crate::alive::while_alive;
 use crate::attach::Answer;
 use crate::error::AttachError;
 use crate::socket::{AckWriter, FlowSocket};
@@ -44,11 +45,14 @@ impl SourceOptions {
 /// Time limits beside those of [`resp::ConnectOptions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// For the whole greeting, and for opening all flows.
+    pub opening: Duration,
     /// For the reply to SYNC: the master waits for all running transactions first.
     pub sync: Duration,
     /// For the reply to STARTSTABLE: the master writes out what every flow still has in its buffers first.
     pub start_stable: Duration,
-    /// For the reply to a liveness check.
+    /// For the reply to a liveness check. While SYNC or STARTSTABLE are pending, which may take long, the master is asked
+    /// on a further connection as often, so that a link that leads nowhere shows within twice this time.
     pub liveness: Duration,
     /// Pause between the last ACK and the close of the connections.
     pub teardown: Duration,
@@ -60,9 +64,10 @@ impl Default for Timeouts {
     /// The master gives up a flow that is blocked for 30 s, so its replies are due well within 60 s.
     fn default() -> Self {
         Timeouts {
+            opening: Duration::from_secs(10),
             sync: Duration::from_secs(60),
             start_stable: Duration::from_secs(60),
-            liveness: Duration::from_secs(10),
+            liveness: Duration::from_secs(7),
             teardown: Duration::from_secs(1),
             close: Duration::from_millis(500),
         }
@@ -84,6 +89,7 @@ pub struct Attachment {
     /// All flows in the order of their numbers, until [`Attachment::take_flows`].
     pub flows: Vec<FlowSocket>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) connect: resp::ConnectOptions,
 }
 
 impl Attachment {
@@ -101,7 +107,8 @@ impl Attachment {
 
     /// Starts the snapshot streams (`DFLY SYNC`). Read the flows while this waits.
     pub async fn sync(&mut self) -> Result<(), AttachError> {
-        let result = self.control.sync(self.timeouts.sync).await;
+        let (connect, timeouts) = (&self.connect, &self.timeouts);
+        let result = while_alive(connect, timeouts.liveness, self.control.sync(timeouts.sync)).await;
         self.explain(result)
     }
 
@@ -111,7 +118,9 @@ impl Attachment {
     /// # Errors
     /// [`AttachError::ResumeStyle`] if a partial sync was granted but is not started: attach again without LSNs.
     pub async fn start_stable(&mut self) -> Result<(), AttachError> {
-        let result = self.control.start_stable(self.timeouts.start_stable).await;
+        let (connect, timeouts) = (&self.connect, &self.timeouts);
+        let stable = self.control.start_stable(timeouts.start_stable);
+        let result = while_alive(connect, timeouts.liveness, stable).await;
         self.explain(result)
     }
 

@@ -8,6 +8,7 @@
 //! * [`Acker`]: sends REPLCONF ACK when it is due.
 
 mod acker;
+mod alive;
 mod attach;
 mod attachment;
 mod error;

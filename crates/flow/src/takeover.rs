@@ -8,6 +8,7 @@ use journal::Entry;
 use rdb::Item;
 use tracing::{debug, info};
 
+use crate::alive::while_alive;
 use crate::attach::{Resume, Start, open_flows};
 use crate::attachment::SourceOptions;
 use crate::error::AttachError;
@@ -58,7 +59,7 @@ pub(crate) async fn doubt(
     // One record back on every flow.
     let lsns = resume.lsns.iter().map(|next| next - 1).collect();
     let before = Resume { replid: resume.replid.clone(), lsns };
-    let flows = match open_flows(&options.connect, &greeting, Start::After(&before)).await {
+    let flows = match open_flows(options, &greeting, Start::After(&before)).await {
         Ok(flows) => flows,
         Err(error) if matches!(error.cause(), Some(handshake::Error::Refused { .. })) => {
             return Ok(Some("it does not know the former source"));
@@ -67,11 +68,12 @@ pub(crate) async fn doubt(
     };
     let partial = flows.iter().all(|f| f.kind == FlowKind::Partial);
     let doubt = if partial {
+        let (connect, liveness) = (&options.connect, options.timeouts.liveness);
         let framed = greeting.resume_style() == ResumeStyle::Rdb;
         if framed {
-            control.sync(options.timeouts.sync).await?;
+            while_alive(connect, liveness, control.sync(options.timeouts.sync)).await?;
         } else {
-            control.start_stable(options.timeouts.start_stable).await?;
+            while_alive(connect, liveness, control.start_stable(options.timeouts.start_stable)).await?;
         }
         let looked =
             tokio::time::timeout(options.timeouts.liveness, all_begin_with_ping(flows, framed)).await;

@@ -47,7 +47,7 @@ impl Boundaries {
         self.decoder.feed(chunk.clone());
         self.held.push_back(chunk);
         let mut counter = LsnCounter::new(0);
-        while let Some(entry) = self.decoder.next()? {
+        while let Some(entry) = self.decoder.next_without_arguments()? {
             // What the source counts is compared where records are applied; here an LSN op is only another entry.
             let _ = counter.observe(&entry);
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::buffer::Buffer;
-use crate::parse::{Stop, read};
+use crate::parse::{Arguments, Stop, read};
 use crate::{Entry, Error, Limits};
 
 /// Incremental decoder of one flow's stable stream.
@@ -40,13 +40,22 @@ impl Decoder {
     /// Bytes that contradict the format or exceed the limits. The decoder then stays in error.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Entry>, Error> {
+        self.read(Arguments::Keep)
+    }
+
+    /// [`Self::next`], but the arguments of a record are left out: what only finds the end of it costs no allocation.
+    pub(crate) fn next_without_arguments(&mut self) -> Result<Option<Entry>, Error> {
+        self.read(Arguments::Skip)
+    }
+
+    fn read(&mut self, arguments: Arguments) -> Result<Option<Entry>, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         // What the front says about its length is not read again before that many bytes have come.
         while self.buffer.ensure(self.need) {
             let mut db = self.db;
-            match read(self.buffer.front(), &mut db, &self.limits) {
+            match read(self.buffer.front(), &mut db, &self.limits, arguments) {
                 Ok((entry, len)) => {
                     self.buffer.skip(len);
                     self.db = db;
@@ -75,7 +84,7 @@ impl Decoder {
 /// [`Error::Truncated`] and [`Error::Trailing`] where it is not exactly one, and whatever a journal may have wrong.
 pub fn decode_blob(blob: Bytes) -> Result<Entry, Error> {
     let limits = Limits { max_args: blob.len(), max_arg: blob.len(), max_total: blob.len() };
-    match read(&blob, &mut 0, &limits) {
+    match read(&blob, &mut 0, &limits, Arguments::Keep) {
         Ok((entry, len)) if len == blob.len() => Ok(entry),
         Ok(_) => Err(Error::Trailing),
         // The blob is its own bound.

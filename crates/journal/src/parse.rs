@@ -31,9 +31,23 @@ impl From<Error> for Stop {
     }
 }
 
+/// What is made of a record's arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arguments {
+    /// They are slices of the buffer.
+    Keep,
+    /// Their lengths are checked, and the record has none.
+    Skip,
+}
+
 /// Reads one entry and its length; `db` is the current database before and after.
-pub(crate) fn read(buf: &Bytes, db: &mut u32, limits: &Limits) -> Result<(Entry, usize), Stop> {
-    let mut cursor = Cursor { buf, pos: 0 };
+pub(crate) fn read(
+    buf: &Bytes,
+    db: &mut u32,
+    limits: &Limits,
+    arguments: Arguments,
+) -> Result<(Entry, usize), Stop> {
+    let mut cursor = Cursor { buf, pos: 0, arguments };
     loop {
         let entry = match cursor.packed()? {
             SELECT => {
@@ -57,6 +71,7 @@ pub(crate) fn read(buf: &Bytes, db: &mut u32, limits: &Limits) -> Result<(Entry,
 struct Cursor<'a> {
     buf: &'a Bytes,
     pos: usize,
+    arguments: Arguments,
 }
 
 impl Cursor<'_> {
@@ -104,7 +119,8 @@ impl Cursor<'_> {
         if self.buf.len() < least {
             return Err(Stop::More(least));
         }
-        let mut args = Vec::with_capacity(argc);
+        let keep = self.arguments == Arguments::Keep;
+        let mut args = Vec::with_capacity(if keep { argc } else { 0 });
         let mut left = total;
         for i in 0..argc {
             let len = self.bounded("argument", limits.max_arg)?;
@@ -115,7 +131,9 @@ impl Cursor<'_> {
                 // What is left of this record, with one byte for the length of each argument that follows.
                 return Err(Stop::More(end + left + (argc - i - 1)));
             }
-            args.push(self.buf.slice(start..end));
+            if keep {
+                args.push(self.buf.slice(start..end));
+            }
             self.pos = end;
         }
         if left > 0 {

@@ -62,6 +62,16 @@ pub struct Fence {
     pub values: Vec<(SourceKey, Value)>,
 }
 
+impl Fence {
+    fn new(r0: Vec<u64>, r1: Vec<u64>) -> Result<Fence, Void> {
+        if r0.len() == r1.len() && r0.iter().zip(&r1).all(|(r0, r1)| r0 <= r1) {
+            Ok(Fence { r0, r1, values: Vec::new() })
+        } else {
+            Err(Void::Backwards)
+        }
+    }
+}
+
 /// What became of a fence.
 #[derive(Debug)]
 pub enum Outcome {
@@ -94,6 +104,8 @@ enum Void {
     Connection(#[from] resp::Error),
     #[error("the source is {found}, the flows read {expected}")]
     OtherIncarnation { found: String, expected: String },
+    #[error("the second LSN vector is not behind the first")]
+    Backwards,
     #[error("{request} answered {reply}")]
     Unexpected { request: &'static str, reply: String },
     #[error("large value: {0}")]

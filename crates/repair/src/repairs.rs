@@ -32,8 +32,8 @@ pub struct Repairs {
     keys: BTreeMap<SourceKey, Repair>,
     /// Everything that has to be on the durable list: those of `keys`, and those of `sent`.
     listed: BTreeSet<SourceKey>,
-    /// Keys that wait for a fence, by the time from which they may have one.
-    waiting: BTreeSet<(u64, SourceKey)>,
+    /// Keys that wait for a fence, by the time from which they may have one: small ones, and big ones.
+    waiting: [BTreeSet<(u64, SourceKey)>; 2],
     /// Values that wait for their place, by `R1`.
     ready: BTreeSet<(u64, SourceKey)>,
     /// Fences under way.
@@ -77,7 +77,7 @@ impl Repairs {
             rules,
             keys: BTreeMap::new(),
             listed: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            waiting: [BTreeSet::new(), BTreeSet::new()],
             ready: BTreeSet::new(),
             fences: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -120,7 +120,7 @@ impl Repairs {
             self.counters.begun += 1;
         }
         if let (Stage::Waiting { not_before }, false) = (&repair.stage, repair.unknown_flow) {
-            self.waiting.insert((*not_before, key.clone()));
+            self.waiting[usize::from(repair.big)].insert((*not_before, key.clone()));
         }
         self.keys.insert(key, repair);
     }
@@ -272,7 +272,7 @@ impl Repairs {
         let not_before = if vain { self.now_ms.saturating_add(pause) } else { self.now_ms };
         repair.stage = Stage::Waiting { not_before };
         if !repair.unknown_flow {
-            self.waiting.insert((not_before, key.clone()));
+            self.waiting[usize::from(repair.big)].insert((not_before, key.clone()));
         }
     }
 
@@ -282,7 +282,7 @@ impl Repairs {
         self.counters.held_bytes -= repair.held_bytes();
         match &repair.stage {
             Stage::Waiting { not_before } => {
-                self.waiting.remove(&(*not_before, key.clone()));
+                self.waiting[usize::from(repair.big)].remove(&(*not_before, key.clone()));
             }
             Stage::Reading { .. } => {}
             Stage::Ready { r1, value, .. } => {

@@ -53,6 +53,12 @@ pub enum Error {
         /// How many.
         count: usize,
     },
+    /// A node that should take writes follows another one.
+    #[error("target {addr} is a replica at the moment")]
+    IsReplica {
+        /// The address that was asked.
+        addr: String,
+    },
     /// A command that must not fail was refused.
     #[error("target {addr} refused {command}: {message}")]
     Refused {
@@ -82,7 +88,9 @@ impl Error {
             Error::NotACluster { .. } | Error::IsACluster { .. } | Error::NoSuchDatabase { .. } => {
                 Class::Mismatch
             }
-            Error::SlotsMissing { .. } | Error::StillConnected { .. } => Class::Retry,
+            Error::SlotsMissing { .. } | Error::StillConnected { .. } | Error::IsReplica { .. } => {
+                Class::Retry
+            }
             Error::Refused { .. } => Class::AskOperator,
             Error::Unexpected { .. } => Class::Bug,
         }

@@ -25,8 +25,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cross;
-pub mod durability;
 mod deadlines;
+pub mod durability;
 pub mod error;
 pub mod failure;
 pub mod flow_router;

@@ -80,8 +80,7 @@ impl Target {
             let mut connection = self.open_addr(&addr).await?;
             if self.is_cluster() && asked.is_empty() {
                 // A node that was a master when its connection was made may be a replica now, and a master again soon.
-                let slots = crate::target::ask(&mut connection, &["CLUSTER", "SLOTS"]).await?;
-                replicas = replicas_of(&slots, &addr);
+                replicas = all_nodes(&mut connection).await?;
             }
             match end_named(&mut connection, name).await? {
                 Some(killed) => total += killed,
@@ -212,6 +211,29 @@ fn parse(text: &str) -> Vec<Client> {
     text.lines().filter_map(client).collect()
 }
 
+/// Every node that the asked one knows. `CLUSTER SLOTS`, for which any user of a cluster has the right, leaves out
+/// replicas that have not told their offset yet (Redis 7.0 `cluster.c` `isReplicaAvailable`).
+async fn all_nodes(connection: &mut Connection) -> Result<BTreeSet<String>, Error> {
+    let asked = connection.addr().to_owned();
+    match connection.call(&["CLUSTER", "NODES"]).await? {
+        Reply::Error(_) => {
+            let slots = crate::target::ask(connection, &["CLUSTER", "SLOTS"]).await?;
+            Ok(replicas_of(&slots, &asked))
+        }
+        reply => {
+            Ok(reply.as_str().unwrap_or_default().lines().filter_map(|line| node_of(line, &asked)).collect())
+        }
+    }
+}
+
+/// The address in a line of `CLUSTER NODES`: `id host:port@bus[,name] flags ...`.
+fn node_of(line: &str, asked: &str) -> Option<String> {
+    let (place, _) = line.split(' ').nth(1)?.split_once('@')?;
+    let (host, port) = place.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    Some(address(host, port, asked))
+}
+
 /// The replicas in a reply to `CLUSTER SLOTS`.
 fn replicas_of(slots: &Reply, asked: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -238,5 +260,19 @@ mod tests {
         let client = |id, name: &str| Client { id, name: name.into() };
         assert_eq!(parse(text), [client(3, "df2redis:a"), client(14, "")]);
         assert_eq!(parse(""), []);
+    }
+
+    #[test]
+    fn nodes_with_and_without_an_address() {
+        let nodes = [
+            ("a1 127.0.0.1:7000@17000,name myself,master - 0 0 1 connected 0-5", Some("127.0.0.1:7000")),
+            ("a2 :7001@17001 slave a1 0 0 1 connected", Some("seed:7001")),
+            ("a3 ::1:7002@17002 master,fail - 0 0 1 disconnected", Some("[::1]:7002")),
+            ("a4 :0@0 master,noaddr - 0 0 1 disconnected", None),
+            ("", None),
+        ];
+        for (line, expected) in nodes {
+            assert_eq!(node_of(line, "seed:1").as_deref(), expected, "{line}");
+        }
     }
 }

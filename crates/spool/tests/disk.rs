@@ -94,7 +94,7 @@ async fn the_bounds_hold_and_a_full_spool_stalls() {
     let mut stalls = 0;
     while at < total {
         // The receiver goes on whenever not one chunk more fits on disk.
-        while !source.is_finished() && !(gauge.levels().stalled && gauge.levels().disk + 600 > limit) {
+        while !(source.is_finished() || gauge.levels().stalled && gauge.levels().disk + 600 > limit) {
             tokio::task::yield_now().await;
         }
         stalls += 1;

@@ -107,7 +107,7 @@ impl Replicator {
         let deadline = Instant::now() + patience;
         loop {
             let config = self.config.clone();
-            if let Answer::Report(report) = tokio::task::spawn_blocking(move || ask(&config)).await?
+            if let Answer::Report { report, .. } = tokio::task::spawn_blocking(move || ask(&config)).await?
                 && condition(&report)
             {
                 return Ok(*report);

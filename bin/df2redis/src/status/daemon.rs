@@ -8,6 +8,7 @@ use config::{Address, Config};
 use replica::Report;
 
 use crate::configuration;
+use crate::service::published;
 
 /// For each of: connect, and every read.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -18,7 +19,12 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The daemon of this configuration.
-    Report(Box<Report>),
+    Report {
+        /// What it says.
+        report: Box<Report>,
+        /// Where it was found.
+        addr: Address,
+    },
     /// Nobody answered.
     Nothing {
         /// Why, as a part of a sentence.
@@ -31,11 +37,22 @@ pub(crate) enum Answer {
     },
 }
 
-/// Asks at `dashboard.addr`.
+/// Asks where the daemon wrote down that it listens, and at `dashboard.addr`.
 pub(crate) fn ask(config: &Config) -> Answer {
-    let Some(addr) = config.dashboard.addr.as_ref().filter(|addr| addr.port != 0) else {
-        return Answer::Nothing { why: "dashboard.addr names no port to ask at".into() };
-    };
+    let configured = config.dashboard.addr.clone().filter(|addr| addr.port != 0);
+    // The file may be one that a killed daemon left behind: whatever else came of asking there is not told.
+    if let Some(addr) = published(&config.checkpoint.dir).filter(|addr| Some(addr) != configured.as_ref())
+        && let answer @ Answer::Report { .. } = ask_at(config, &addr)
+    {
+        return answer;
+    }
+    match configured {
+        Some(addr) => ask_at(config, &addr),
+        None => Answer::Nothing { why: "dashboard.addr names no port to ask at".into() },
+    }
+}
+
+fn ask_at(config: &Config, addr: &Address) -> Answer {
     let (code, body) = match get(addr, "/api/status") {
         Ok(answer) => answer,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -47,7 +64,7 @@ pub(crate) fn ask(config: &Config) -> Answer {
         Ok(report) if code == 200 => {
             let ours = (configuration::source(config), configuration::target(config));
             if (&report.source, &report.target) == (&ours.0, &ours.1) {
-                return Answer::Report(Box::new(report));
+                return Answer::Report { report: Box::new(report), addr: addr.clone() };
             }
             let why = format!(
                 "the daemon at {addr} replicates {} to {}, not {} to {}",

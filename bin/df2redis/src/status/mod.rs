@@ -6,7 +6,6 @@ mod stored;
 
 use config::Config;
 
-use crate::configuration;
 use crate::failure::Failure;
 use crate::output::say;
 
@@ -15,12 +14,12 @@ pub(crate) use page::page;
 
 /// Prints how the replication stands.
 pub(crate) fn show(config: &Config, json: bool) -> Result<(), Failure> {
-    let report = match ask(config) {
-        Answer::Report(report) => *report,
-        Answer::Nothing { why } => stored::report(config, &why)?,
+    let (report, addr) = match ask(config) {
+        Answer::Report { report, addr } => (*report, addr.to_string()),
+        Answer::Nothing { why } => (stored::report(config, &why)?, String::new()),
         Answer::Other { why } => {
             eprintln!("df2redis: {why}; set dashboard.addr to the address of this configuration's daemon");
-            stored::report(config, &why)?
+            (stored::report(config, &why)?, String::new())
         }
     };
     if json {
@@ -28,7 +27,7 @@ pub(crate) fn show(config: &Config, json: bool) -> Result<(), Failure> {
             .map_err(|error| Failure::failed(format!("status as JSON: {error}")))?;
         say(&format!("{text}\n"));
     } else {
-        say(&page(&report, &configuration::dashboard(config)));
+        say(&page(&report, &addr));
     }
     Ok(())
 }

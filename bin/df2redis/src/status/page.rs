@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use replica::Report;
+use replica::status::Restart;
 
 use crate::output::{bytes, number, seconds, seconds_since};
 
@@ -24,6 +25,7 @@ fn write(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
         stopped(page, report)?;
     }
     flows(page, report)?;
+    repairs(page, report)?;
     for entry in &report.not_on_target {
         writeln!(page, "not on the target: {} of {}", number(entry.count), entry.kind)?;
         keys(page, entry.count, entry.keys.iter().map(String::as_str))?;
@@ -45,6 +47,9 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
     if !report.detail.is_empty() {
         writeln!(page, "             {}", report.detail)?;
     }
+    for stuck in &report.stuck {
+        writeln!(page, "STUCK        {stuck}")?;
+    }
     sides(page, report)?;
     write!(page, "syncs        {} full, {} partial", report.full_syncs, report.partial_syncs)?;
     match report.last_full_sync_reason.as_str() {
@@ -58,8 +63,34 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
         number(report.keys),
         number(report.records)
     )?;
-    writeln!(page, "lag          {} records", number(report.lag_records))?;
+    write!(page, "lag          {} records", number(report.lag_records))?;
+    match report.lag_seconds {
+        Some(lag) => writeln!(page, ", {lag:.1} s")?,
+        None => writeln!(page)?,
+    }
+    let spool = &report.spool;
+    if spool.memory_bytes + spool.disk_bytes > 0 || spool.stalled {
+        let stalled = if spool.stalled { "; FULL: the source is held up" } else { "" };
+        let (memory, disk) = (bytes(spool.memory_bytes), bytes(spool.disk_bytes));
+        writeln!(page, "spool        {memory} in memory, {disk} on disk{stalled}")?;
+    }
+    crash(page, report)?;
+    let repair = &report.repair;
+    match &repair.off_because {
+        Some(why) => writeln!(page, "repair       off: {why}")?,
+        None => writeln!(page, "repair       {} keys, {} done", number(repair.keys), number(repair.done))?,
+    }
     writeln!(page, "not in sync  {} keys", number(report.not_in_sync_count))?;
+    for (cause, count) in &report.not_in_sync_by_cause {
+        writeln!(page, "             {}: {cause}", number(*count))?;
+    }
+    for node in report.nodes.iter().filter(|node| node.waiting.is_some() || node.unsettled > 0) {
+        write!(page, "node         {}, {} writes unsettled", node.address, number(node.unsettled))?;
+        match &node.waiting {
+            Some(why) => writeln!(page, ", waiting: {why}")?,
+            None => writeln!(page)?,
+        }
+    }
     if report.reconciling || report.removed_keys > 0 {
         let more = if report.reconciling { ", still looking" } else { "" };
         let removed = number(report.removed_keys);
@@ -72,6 +103,38 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
         writeln!(page, "dashboard    http://{dashboard}/")?;
     }
     Ok(())
+}
+
+/// What a crash right now would cost.
+fn crash(page: &mut String, report: &Report) -> fmt::Result {
+    let crash = &report.crash;
+    match crash.restart {
+        Restart::Partial => write!(page, "a crash now  a partial resume")?,
+        Restart::Full => write!(page, "a crash now  a FULL SYNC")?,
+        Restart::Unknown => write!(page, "a crash now  a partial resume if the source allows it")?,
+    }
+    writeln!(page, ": {}", crash.why)?;
+    if let Some(left) = crash.seconds_left {
+        writeln!(page, "             at this rate the source holds them for another {}", seconds(left))?;
+    }
+    match (crash.restart, crash.keys_to_repair) {
+        (Restart::Full, _) => Ok(()),
+        (_, keys) => writeln!(page, "             and the repair of at most {} keys", number(keys)),
+    }
+}
+
+fn repairs(page: &mut String, report: &Report) -> fmt::Result {
+    let repair = &report.repair;
+    if repair.keys == 0 {
+        return Ok(());
+    }
+    writeln!(page, "under repair: {} keys", number(repair.keys))?;
+    for (cause, keys) in &repair.by_cause {
+        writeln!(page, "  {} because: {cause}", number(*keys))?;
+    }
+    let listed: Vec<String> =
+        repair.first.iter().map(|k| format!("db{}:{} ({}; {})", k.db, k.key, k.cause, k.stage)).collect();
+    keys(page, repair.keys, listed.iter().map(String::as_str))
 }
 
 fn stopped(page: &mut String, report: &Report) -> fmt::Result {
@@ -111,21 +174,22 @@ fn flows(page: &mut String, report: &Report) -> fmt::Result {
         }
         return Ok(());
     }
-    const COLUMNS: [&str; 7] =
-        ["keys", "records", "received LSN", "applied LSN", "checkpointed", "source LSN", "lag"];
+    const COLUMNS: [&str; 8] =
+        ["source LSN", "received", "applied", "acknowledged", "checkpointed", "reserved", "lag", "source/s"];
     write!(page, "flow")?;
     COLUMNS.iter().try_for_each(|column| write!(page, " {column:>14}"))?;
     writeln!(page)?;
     for f in &report.flows {
         write!(page, "{:>4}", f.flow)?;
         let values = [
-            f.keys,
-            f.records,
+            f.source_lsn,
             f.received_lsn,
             f.applied_lsn,
+            f.acknowledged_lsn,
             f.checkpointed_lsn,
-            f.source_lsn,
+            f.reserved_lsn,
             f.lag_records,
+            f.source_records_per_s as u64,
         ];
         values.iter().try_for_each(|value| write!(page, " {:>14}", number(*value)))?;
         writeln!(page)?;

@@ -4,5 +4,7 @@
 mod command_line;
 mod demo;
 mod running;
+mod scene;
+mod service;
 mod support;
 mod without_a_daemon;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use checkpoint::{NotInSync, Phase, State, Store, TargetIdentity};
+use checkpoint::{NodeMark, NotInSync, Persistence, Phase, State, Store, TargetIdentity};
 use tempfile::TempDir;
 
 /// How a call ended.
@@ -53,7 +53,13 @@ pub(crate) fn checkpoint_at(dir: &Path) -> Store {
         reconcile: false,
         target: TargetIdentity::Standalone { address: "127.0.0.1:1".into(), run_id: "77".into() },
         updated_at_ms: replica::ledger::now_ms(),
-        nodes: Vec::new(),
+        nodes: vec![NodeMark {
+            address: "127.0.0.1:1".into(),
+            run_id: "77".into(),
+            replication_id: "f0".repeat(20),
+            offset: 5678,
+            persistence: Persistence::Aof,
+        }],
     };
     store.write(&state).unwrap();
     let key = b"a\nb".to_vec();

@@ -104,7 +104,9 @@ fn somebody_else_at_the_dashboard_address_is_not_believed() {
 #[test]
 fn the_checkpoint_is_shown_and_removed() {
     let (dir, file) = config("");
-    drop(checkpoint_at(dir.path()));
+    let store = checkpoint_at(dir.path());
+    let name = checkpoint::Durable::name(&store);
+    drop(store);
     let checkpoint = dir.path().join("checkpoint");
     let Run { code, stdout, stderr } = run(&["checkpoint", "show", "--config", &file]);
     assert_eq!((code, stderr.as_str()), (0, ""));
@@ -113,7 +115,9 @@ fn the_checkpoint_is_shown_and_removed() {
         "phase           stable sync",
         "replication id  0123456789abcdef0123456789abcdef01234567",
         "target          127.0.0.1:1, run id 77",
-        "flow 1          applied LSN 1 234",
+        &format!("name            {name}"),
+        "node            127.0.0.1:1, run id 77, offset 5 678, AOF",
+        "flow 1          applied LSN 1 234, reserved LSN 1 234",
         "  db2:a\\nb (WRONGTYPE)",
     ] {
         assert!(stdout.lines().any(|l| l == line), "{line:?} is missing in\n{stdout}");

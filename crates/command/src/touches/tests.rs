@@ -45,7 +45,9 @@ fn every_shape() {
 fn a_list_is_taken_apart() {
     let kept = |line: &str, names: &str| {
         let kept = keep_keys(&args(line), &|key| names.as_bytes().contains(&key[0]));
-        kept.map(|args| args.iter().map(|a| String::from_utf8_lossy(a).into_owned()).collect::<Vec<_>>().join(" "))
+        kept.map(|args| {
+            args.iter().map(|a| String::from_utf8_lossy(a).into_owned()).collect::<Vec<_>>().join(" ")
+        })
     };
     assert_eq!(kept("DEL a b c a", "a").as_deref(), Some("DEL a a"));
     assert_eq!(kept("MSET a 1 b 2 c 3", "ac").as_deref(), Some("MSET a 1 c 3"));

@@ -72,7 +72,9 @@ impl Reader {
             script.push([b"CLIENT", b"UNPAUSE"]);
         }
         let r1 = script.run(link).await?.vector(r1)?;
-        Ok(Fence { r0, r1, values: value.map(|value| (key.clone(), value)).into_iter().collect() })
+        let mut fence = Fence::new(r0, r1)?;
+        fence.values.extend(value.map(|value| (key.clone(), value)));
+        Ok(fence)
     }
 
     async fn big_value(

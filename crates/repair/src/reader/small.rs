@@ -92,7 +92,7 @@ impl Reader {
         if self.rules.on(13) {
             replies.check_incarnation(info, replid)?;
         }
-        let mut fence = Fence { r0: replies.vector(r0)?, r1: replies.vector(r1)?, values: Vec::new() };
+        let mut fence = Fence::new(replies.vector(r0)?, replies.vector(r1)?)?;
         for ((asked, plan), key) in asked.into_iter().zip(plans).zip(&batch.keys) {
             if let Some(value) = self.value(asked, plan, key, &mut replies)? {
                 fence.values.push((key.clone(), value));

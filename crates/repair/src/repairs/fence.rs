@@ -53,29 +53,27 @@ impl Repairs {
         if self.suspended && self.rules.on(35) || self.counters.value_bytes >= self.limits.value_bytes {
             return None;
         }
-        let under_way = |big| self.fences.values().any(|fence| fence.big == big);
-        let (many, one) = (!under_way(false), !under_way(true));
-        let mut keys: Vec<SourceKey> = Vec::new();
-        for (not_before, key) in &self.waiting {
-            if *not_before > self.now_ms || keys.len() >= self.limits.keys_per_fence.max(1) {
-                break;
-            }
-            if self.keys[key].big {
-                if one && keys.is_empty() {
-                    keys.push(key.clone());
-                    break;
-                }
-            } else if many {
-                keys.push(key.clone());
-            }
+        let free = |big: bool| !self.fences.values().any(|fence| fence.big == big);
+        let small = if free(false) { self.limits.keys_per_fence.max(1) } else { 0 };
+        let due = |big: bool, most| {
+            let waiting = self.waiting[usize::from(big)].iter().take(most);
+            let due = waiting.take_while(|(not_before, _)| *not_before <= self.now_ms);
+            due.map(|(_, key)| key.clone()).collect::<Vec<_>>()
+        };
+        let mut keys = due(false, small);
+        let big = keys.is_empty() && free(true);
+        if big {
+            keys = due(true, 1);
         }
-        let big = self.keys[keys.first()?].big;
+        if keys.is_empty() {
+            return None;
+        }
         let id = self.id();
         let mut tries = 0;
         for key in &keys {
             let repair = self.keys.get_mut(key).expect("waiting keys are under repair");
             let Stage::Waiting { not_before } = repair.stage else { unreachable!("it waits") };
-            self.waiting.remove(&(not_before, key.clone()));
+            self.waiting[usize::from(big)].remove(&(not_before, key.clone()));
             assert!(repair.held.is_empty(), "records before the fence are dropped");
             repair.stage = Stage::Reading { batch: Some(id) };
             tries = tries.max(repair.tries);
@@ -87,7 +85,7 @@ impl Repairs {
     /// When [`Repairs::wants_fence`] may have something that it does not have now, in the caller's ms.
     #[must_use]
     pub fn next_fence_at(&self) -> Option<u64> {
-        self.waiting.first().map(|(not_before, _)| *not_before)
+        self.waiting.iter().filter_map(|waiting| waiting.first()).map(|(not_before, _)| *not_before).min()
     }
 
     /// A fence was read: this flow's components of `R0` and `R1`, and the values between them. Keys of the batch that

@@ -11,7 +11,7 @@ mod world;
 use repair::Rules;
 use world::World;
 
-const SEEDS: u64 = 12_000;
+const SEEDS: u64 = 8_000;
 
 fn run(seed: u64, rules: Rules) -> Result<World, String> {
     let mut world = World::new(seed, rules);

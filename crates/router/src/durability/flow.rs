@@ -3,29 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
+use crate::durability::node::{Ending, Verdict};
+use crate::durability::retained::Retained;
+use crate::durability::shared::Shared;
 use crate::durability::{Event, NodeWatch};
 use crate::target::NodeId;
 use crate::tracker::Origin;
-
-/// The keys of an acknowledged command.
-#[derive(Debug, Clone)]
-pub enum Acknowledged {
-    /// It has one.
-    One(Bytes),
-    /// All of them.
-    Many(Vec<Bytes>),
-}
 
 /// An acknowledged command that its node has lost.
 #[derive(Debug, Clone)]
 pub struct LostWrite {
     /// The node.
     pub node: NodeId,
-    /// The target's database.
-    pub db: u32,
-    /// Target names of its keys.
-    pub keys: Vec<Bytes>,
+    /// Its keys: the target's database, the target name.
+    pub keys: Vec<(u32, Bytes)>,
     /// The piece of a record that stays open for it; `None` where it was settled before.
     pub origin: Option<Origin>,
     /// What happened to the node.
@@ -35,30 +28,181 @@ pub struct LostWrite {
 /// What became of acknowledged commands.
 #[derive(Debug, Default)]
 pub struct Resolved {
-    /// Settled, with the number of commands of this origin.
+    /// Settled: where they came from, and how many.
     pub settled: Vec<(Origin, u64)>,
-    /// Lost, in the order in which they were acknowledged.
+    /// Lost, for each node in the order in which they were acknowledged.
     pub lost: Vec<LostWrite>,
     /// What no repair of single keys mends.
     pub events: Vec<Event>,
-    /// Nodes whose lanes have to be connected anew.
-    pub ended: Vec<NodeId>,
+    /// Nodes that are not the same any more, with the number of the incarnation: an older lane must not be used.
+    pub ended: Vec<(NodeId, u64)>,
+}
+
+impl Resolved {
+    pub(crate) fn settle(&mut self, origin: Origin, count: u64) {
+        if count > 0 {
+            self.settled.push((origin, count));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    shared: Arc<Shared>,
+    retained: Retained,
 }
 
 /// The acknowledged writes of one flow that are not safe yet.
 #[derive(Debug)]
 pub struct FlowDurability {
     watch: Arc<NodeWatch>,
+    nodes: Vec<Option<Watched>>,
+    changes: watch::Receiver<u64>,
+    /// Lost, but acknowledged when that was already dealt with.
+    late: Vec<LostWrite>,
 }
 
 impl FlowDurability {
     /// Nothing is acknowledged yet.
     pub fn new(watch: Arc<NodeWatch>) -> Self {
-        FlowDurability { watch }
+        let changes = watch.changes();
+        FlowDurability { watch, nodes: Vec::new(), changes, late: Vec::new() }
     }
 
     /// The nodes that are watched.
     pub fn watch(&self) -> &Arc<NodeWatch> {
         &self.watch
+    }
+
+    /// A command was acknowledged on a lane that found this incarnation of the node; `keys` are all its keys, at least
+    /// one, with their databases. Whether it is settled already; if not, [`FlowDurability::resolve`] tells later.
+    pub fn acknowledged<'a>(
+        &mut self,
+        node: NodeId,
+        incarnation: u64,
+        origin: Origin,
+        keys: impl Iterator<Item = (u32, &'a [u8])>,
+    ) -> bool {
+        let watched = self.watched(node);
+        // In this order: see Shared::with.
+        let (tag, verdict) = (watched.shared.started(), watched.shared.glance());
+        watched.shared.wrote(tag);
+        if watched.shared.incarnation() == incarnation {
+            let settled = watched.retained.acknowledged(tag, verdict, origin, keys);
+            if !settled {
+                watched.shared.want(tag);
+            }
+            return settled;
+        }
+        self.late(node, incarnation, origin, keys)
+    }
+
+    /// The reply came from an incarnation that has ended.
+    fn late<'a>(
+        &mut self,
+        node: NodeId,
+        incarnation: u64,
+        origin: Origin,
+        keys: impl Iterator<Item = (u32, &'a [u8])>,
+    ) -> bool {
+        let watched = self.watched(node);
+        let endings = watched.shared.endings_from(incarnation);
+        let Some(ending) = endings.first() else {
+            // A lane cannot know an incarnation that the watch does not.
+            return true;
+        };
+        let known = watched.retained.incarnation() > incarnation;
+        if known && ending.safe > ending.at {
+            // All of that incarnation is there, this one included; it counts with the current one's.
+            let tag = watched.shared.started();
+            watched.shared.want(tag);
+            return watched.retained.acknowledged(tag, Verdict::default(), origin, keys);
+        }
+        if !known {
+            return watched.retained.acknowledged(ending.at, Verdict::default(), origin, keys);
+        }
+        let keys = keys.map(|(db, name)| (db, Bytes::copy_from_slice(name))).collect();
+        let reason = ending.reason.clone();
+        self.late.push(LostWrite { node, keys, origin: Some(origin), reason });
+        false
+    }
+
+    /// A node got slots that another one served.
+    pub fn gained(&mut self, node: NodeId) {
+        let watched = self.watched(node);
+        let tag = watched.shared.started();
+        watched.retained.gained(tag);
+    }
+
+    fn watched(&mut self, node: NodeId) -> &mut Watched {
+        let index = node.index();
+        if self.nodes.len() <= index {
+            self.nodes.resize_with(index + 1, || None);
+        }
+        let (nodes, watch) = (&mut self.nodes, &self.watch);
+        nodes[index].get_or_insert_with(|| {
+            let shared = watch.shared(node);
+            let (incarnation, tag) = shared.with(|n| (n.incarnation(), n.started));
+            let budget = watch.budget().clone();
+            let retained = Retained::new(node, *watch.settings(), incarnation, tag, budget);
+            Watched { shared, retained }
+        })
+    }
+
+    /// Waits until something may have become of acknowledged commands. Cancel-safe.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            // The watch is kept by this flow itself.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What became of acknowledged commands since the last call.
+    pub fn resolve(&mut self) -> Resolved {
+        self.changes.mark_unchanged();
+        let mut resolved = Resolved::default();
+        for watched in self.nodes.iter_mut().flatten() {
+            let (incarnation, verdict) = watched.shared.verdict();
+            let node = watched.retained.node();
+            if watched.retained.incarnation() < incarnation {
+                let address = self.watch.address(node);
+                for ending in watched.shared.endings_from(watched.retained.incarnation()) {
+                    let Ending { at, safe, remains, .. } = ending;
+                    let before = resolved.lost.len();
+                    watched.retained.ended(&ending, &address, &mut resolved);
+                    let lost = resolved.lost.len() - before;
+                    tracing::warn!(
+                        node = address,
+                        reason = &*ending.reason,
+                        lost,
+                        at,
+                        safe,
+                        ?remains,
+                        "a node of the target is not what it was"
+                    );
+                }
+                resolved.ended.push((node, watched.retained.incarnation()));
+            }
+            // An incarnation that ended between the two is dealt with the next time.
+            if watched.retained.incarnation() == incarnation {
+                watched.retained.settle(verdict, &mut resolved);
+            }
+            if let Some(tag) = watched.retained.newest() {
+                watched.shared.want(tag);
+            }
+        }
+        resolved.lost.append(&mut self.late);
+        resolved
+    }
+
+    /// Acknowledged commands that are not settled.
+    pub fn open(&self) -> u64 {
+        self.nodes.iter().flatten().map(|watched| watched.retained.open()).sum::<u64>()
+            + self.late.len() as u64
+    }
+
+    /// Keys that are remembered although the commands are settled.
+    pub fn remembered(&self) -> usize {
+        self.nodes.iter().flatten().map(|watched| watched.retained.remembered()).sum()
     }
 }

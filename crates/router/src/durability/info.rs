@@ -6,7 +6,7 @@ use crate::topology::info_field;
 
 /// What a node is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// It takes writes.
     Master,
     /// It follows another node.
@@ -103,8 +103,10 @@ pub struct Persistence {
     pub loading: bool,
     /// An append-only file is on.
     pub aof: bool,
-    /// The append-only file is complete and takes writes: not being made for the first time, no write error.
-    pub aof_good: bool,
+    /// The append-only file is being written anew; the first time, it is not complete before the end of that.
+    pub aof_rewriting: bool,
+    /// The last write to the append-only file succeeded.
+    pub aof_writes: bool,
     /// The last snapshot that was written successfully, or the server's start (Unix seconds).
     pub last_save: u64,
     /// A snapshot is being written.
@@ -114,12 +116,11 @@ pub struct Persistence {
 impl Persistence {
     pub(crate) fn parse(info: &str) -> Option<Persistence> {
         let flag = |name| info_field(info, name) == Some("1");
-        let aof = flag("aof_enabled");
-        let rewriting = flag("aof_rewrite_in_progress") || flag("aof_rewrite_scheduled");
         Some(Persistence {
             loading: flag("loading"),
-            aof,
-            aof_good: aof && !rewriting && info_field(info, "aof_last_write_status") == Some("ok"),
+            aof: flag("aof_enabled"),
+            aof_rewriting: flag("aof_rewrite_in_progress") || flag("aof_rewrite_scheduled"),
+            aof_writes: info_field(info, "aof_last_write_status") == Some("ok"),
             last_save: info_field(info, "rdb_last_save_time")?.parse().ok()?,
             saving: flag("rdb_bgsave_in_progress"),
         })
@@ -183,13 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn an_append_only_file_in_the_making_is_no_persistence() {
+    fn an_append_only_file_in_the_making_is_told_from_a_complete_one() {
         let text = "loading:0\r\nrdb_last_save_time:5\r\nrdb_bgsave_in_progress:0\r\naof_enabled:1\r\n\
             aof_rewrite_in_progress:1\r\naof_rewrite_scheduled:0\r\naof_last_write_status:ok\r\n";
         let persistence = Persistence::parse(text).unwrap();
-        assert!(persistence.aof && !persistence.aof_good);
+        assert!(persistence.aof && persistence.aof_writes && persistence.aof_rewriting);
         let text = text.replace("aof_rewrite_in_progress:1", "aof_rewrite_in_progress:0");
-        assert!(Persistence::parse(&text).unwrap().aof_good);
+        assert!(!Persistence::parse(&text).unwrap().aof_rewriting);
+        let text = text.replace("status:ok", "status:err");
+        assert!(!Persistence::parse(&text).unwrap().aof_writes);
     }
 
     #[test]

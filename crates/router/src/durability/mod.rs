@@ -17,25 +17,29 @@
 //! | `info` | what INFO says about replication and persistence |
 //! | `node` | one node: its incarnation, which polls are settled, which are on its disk |
 //! | [`watch`] | all nodes of a target, shared by the flows; takeovers |
-//! | `poll` | the connection that asks one node |
+//! | `polls`, `shared` | what is remembered of its polls, and what flows read without a lock |
+//! | `poll`, `ask` | the connection that asks one node, and its questions |
 //! | `retained`, `recent` | the writes of one flow that one node may still lose |
 //! | [`flow`] | what a flow knows about all nodes |
 //! | [`mark`] | what the checkpoint remembers about the nodes |
 
+mod ask;
 pub mod flow;
 pub(crate) mod info;
 pub mod mark;
 pub(crate) mod node;
 mod poll;
+mod polls;
 mod recent;
 mod retained;
+mod shared;
 pub mod watch;
 
 use std::time::Duration;
 
-pub use flow::{Acknowledged, FlowDurability, LostWrite, Resolved};
-pub use info::{Fsync, Persistence, Role};
-pub use mark::{Comparison, Mark};
+pub use flow::{FlowDurability, LostWrite, Resolved};
+pub use info::{Fsync, Persistence};
+pub use mark::{Comparison, Kept, Mark};
 pub use watch::{NodeStatus, NodeWatch, Settlement, Standing};
 
 /// How durability is watched.
@@ -52,7 +56,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { loss_window: Duration::from_secs(10), retained_bytes: 64 << 20, rules: rules::Rules::all() }
+        Settings {
+            loss_window: Duration::from_secs(10),
+            retained_bytes: 64 << 20,
+            rules: rules::Rules::all(),
+        }
     }
 }
 

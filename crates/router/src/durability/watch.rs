@@ -1,9 +1,21 @@
 //! All nodes of a target, shared by the flows.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::durability::{Comparison, Mark, Persistence, Role, Settings};
+use resp::Connection;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use crate::durability::ask::{self, Answer};
+use crate::durability::info::Role;
+use crate::durability::node::Node;
+use crate::durability::recent::Budget;
+use crate::durability::shared::Shared;
+use crate::durability::{Persistence, Settings, poll};
+use crate::error::Error;
 use crate::target::{NodeId, Target};
 
 /// One node as it was last seen.
@@ -11,10 +23,8 @@ use crate::target::{NodeId, Target};
 pub struct NodeStatus {
     /// `host:port`.
     pub address: String,
-    /// The server process.
+    /// The server process; empty where it does not say.
     pub run_id: String,
-    /// What it is.
-    pub role: Role,
     /// The history that its offsets count in.
     pub replid: String,
     /// Its replication offset.
@@ -27,12 +37,16 @@ pub struct NodeStatus {
     pub persistence: Option<Persistence>,
     /// Whether it answers.
     pub answers: bool,
+    /// It does not let this user ask: writes count as safe after the loss window, and what it loses goes unnoticed.
+    pub denied: bool,
+    /// How often it turned out to be another process or to lead another history.
+    pub incarnation: u64,
 }
 
 /// The incarnations of some nodes at one moment, before something is sent to all of them.
 #[derive(Debug, Clone)]
 pub struct Standing {
-    nodes: Vec<(NodeId, u64)>,
+    nodes: Vec<(NodeId, Option<u64>)>,
 }
 
 /// What became of writes sent to every node.
@@ -40,7 +54,8 @@ pub struct Standing {
 pub enum Settlement {
     /// They are safe on every node.
     Settled,
-    /// These nodes are other ones than before: what was sent to them has to be sent again (rule 29).
+    /// These nodes are other ones than before: what was sent to them has to be sent again, or to the nodes that now
+    /// serve (rule 29).
     Changed(Vec<NodeId>),
     /// The time was up before it was known of these nodes.
     Waiting(Vec<NodeId>),
@@ -51,12 +66,21 @@ pub enum Settlement {
 pub struct NodeWatch {
     target: Arc<Target>,
     settings: Settings,
+    budget: Arc<Budget>,
+    nodes: Mutex<BTreeMap<NodeId, Arc<Shared>>>,
+    changes: watch::Sender<u64>,
 }
 
 impl NodeWatch {
-    /// Starts to watch the target's nodes. It ends when the last clone is dropped.
+    /// Watches each node from its first lane on. It ends when the last clone is dropped.
     pub fn start(target: Arc<Target>, settings: Settings) -> Arc<NodeWatch> {
-        Arc::new(NodeWatch { target, settings })
+        Arc::new(NodeWatch {
+            target,
+            settings,
+            budget: Budget::new(settings.retained_bytes),
+            nodes: Mutex::default(),
+            changes: watch::Sender::new(0),
+        })
     }
 
     /// How it watches.
@@ -64,29 +88,236 @@ impl NodeWatch {
         &self.settings
     }
 
+    /// Bytes that all flows keep for writes that a node may lose.
+    pub fn retained_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn address(&self, node: NodeId) -> String {
+        self.target.address(node)
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.target.is_cluster()
+    }
+
+    pub(crate) async fn connect(&self, node: NodeId) -> Result<Connection, Error> {
+        self.target.open_addr(&self.target.address(node)).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Shared>>> {
+        // Entries are only added, each whole.
+        self.nodes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The node's record; it is polled from now on.
+    pub(crate) fn shared(self: &Arc<Self>, node: NodeId) -> Arc<Shared> {
+        let shared = self
+            .lock()
+            .entry(node)
+            .or_insert_with(|| Arc::new(Shared::new(Node::new(self.settings))))
+            .clone();
+        if shared.begin_polling() {
+            tokio::spawn(poll::run(Arc::downgrade(self), node, shared.clone()));
+        }
+        shared
+    }
+
+    /// Changes a node, and wakes the flows if that means something to them.
+    pub(crate) fn update<R>(&self, shared: &Shared, f: impl FnOnce(&mut Node) -> R) -> R {
+        let before = shared.verdict();
+        let result = shared.with(f);
+        let after = shared.verdict();
+        if (before.0, before.1.settled, before.1.at_once) != (after.0, after.1.settled, after.1.at_once) {
+            self.changes.send_modify(|version| *version += 1);
+        }
+        result
+    }
+
+    /// Learns over `connection` what the node is, before anything is sent on it, and returns the number of its
+    /// incarnation. Where it, or a node that it succeeds, is not what it was, the flows are told (rule 28).
+    ///
+    /// # Errors
+    /// The connection's; it reads its data set; it is a replica.
+    pub(crate) async fn look(
+        self: &Arc<Self>,
+        node: NodeId,
+        connection: &mut Connection,
+    ) -> Result<u64, Error> {
+        let shared = self.shared(node);
+        let sent = Instant::now();
+        let number = shared.with(Node::begin);
+        let info = match ask::whole(connection).await? {
+            Answer::Told(info) => info,
+            Answer::Denied => {
+                if !shared.with(|node| std::mem::replace(&mut node.denied, true)) {
+                    let address = self.address(node);
+                    warn!(node = address, "INFO is not allowed: only time tells what is safe on the target");
+                }
+                return Ok(shared.incarnation());
+            }
+        };
+        let addr = connection.addr().to_owned();
+        let role = info.replication.role;
+        let former = info.replication.former.clone().filter(|_| role == Role::Master);
+        let now = Instant::now();
+        if !self.update(&shared, |node| node.observe(number, sent, info, now)) {
+            let reason = "it was restarted meanwhile".to_owned();
+            return Err(resp::Error::Closed { addr, reason }.into());
+        }
+        let others: Vec<_> =
+            self.lock().iter().filter(|(n, _)| **n != node).map(|(_, s)| s.clone()).collect();
+        for other in &others {
+            if let Some((history, first)) = &former {
+                self.update(other, |n| n.continued_by(history, *first, &addr, now));
+            }
+        }
+        self.succession(now);
+        match role {
+            Role::Master => Ok(shared.incarnation()),
+            Role::Replica => {
+                self.target.refresh_soon();
+                Err(Error::IsReplica { addr })
+            }
+        }
+    }
+
+    /// A node does not answer, or is another one than before: who serves its slots has to be found, and looked at.
+    pub(crate) fn in_trouble(self: &Arc<Self>, node: NodeId, shared: &Shared) {
+        self.update(shared, |node| node.answers = false);
+        self.target.refresh_soon();
+        if self.is_cluster() {
+            for master in self.target.masters().into_iter().filter(|master| *master != node) {
+                self.shared(master);
+            }
+        }
+        self.succession(Instant::now());
+    }
+
+    /// Ends the nodes that serve nothing and do not answer as masters, once every node that serves was looked at
+    /// and none says that it continues their history.
+    fn succession(&self, now: Instant) {
+        if !self.is_cluster() {
+            return;
+        }
+        let masters = self.target.masters();
+        let nodes: Vec<_> = self.lock().iter().map(|(node, shared)| (*node, shared.clone())).collect();
+        let serves = |shared: &Shared| shared.with(|n| n.known.is_some() && n.answers && !n.away || n.denied);
+        let seen = |master: &NodeId| nodes.iter().any(|(node, shared)| node == master && serves(shared));
+        if !masters.iter().all(seen) {
+            return;
+        }
+        for (node, shared) in &nodes {
+            if !masters.contains(node) && shared.with(|n| n.away || !n.answers) {
+                self.update(shared, |node| node.succeeded(now));
+            }
+        }
+    }
+
+    /// Whether nothing can be learned from the node any more. Then its poller ends, until a lane asks for it again.
+    pub(crate) fn is_done_with(&self, node: NodeId, shared: &Shared) -> bool {
+        let done = shared.with(|n| n.known.is_none()) && !self.target.masters().contains(&node);
+        if done {
+            shared.end_polling();
+        }
+        done
+    }
+
     /// The nodes met so far.
     pub fn nodes(&self) -> Vec<(NodeId, NodeStatus)> {
-        let _ = &self.target;
-        Vec::new()
+        let nodes: Vec<_> = self.lock().iter().map(|(node, shared)| (*node, shared.clone())).collect();
+        nodes.into_iter().map(|(id, shared)| (id, shared.with(|node| self.status(id, node)))).collect()
     }
 
-    /// What the checkpoint should remember, to be taken before the applied LSNs it is stored with.
-    pub fn marks(&self) -> Vec<Mark> {
-        Vec::new()
+    fn status(&self, id: NodeId, node: &Node) -> NodeStatus {
+        let known = node.known.as_ref();
+        let replication = known.map(|known| &known.replication);
+        NodeStatus {
+            address: self.address(id),
+            run_id: known.map(|known| known.run_id.clone()).unwrap_or_default(),
+            replid: replication.map(|r| r.replid.clone()).unwrap_or_default(),
+            offset: replication.map_or(0, |r| r.offset),
+            replicas: replication.map_or(0, |r| r.online()),
+            lowest_replica_offset: replication.and_then(|r| r.lowest()),
+            persistence: known.and_then(|known| known.persistence),
+            answers: node.answers,
+            denied: node.denied,
+            incarnation: node.incarnation(),
+        }
     }
 
-    /// What became of the target since `stored` was taken.
-    pub async fn compare(&self, _stored: &[Mark]) -> Comparison {
-        Comparison::Unknown { reason: "not looked".into() }
-    }
-
-    /// The nodes' incarnations, before something is sent to all of them.
-    pub fn stand(&self, nodes: &[NodeId]) -> Standing {
-        Standing { nodes: nodes.iter().map(|node| (*node, 0)).collect() }
+    /// The nodes' incarnations, before something is sent to all of them. Nodes that are new are looked at first; one that
+    /// does not answer within `limit` counts as changed later.
+    pub async fn stand(self: &Arc<Self>, nodes: &[NodeId], limit: Duration) -> Standing {
+        let deadline = Instant::now() + limit;
+        let mut changes = self.changes();
+        let mut standing = Vec::new();
+        for node in nodes {
+            let shared = self.shared(*node);
+            let seen = || shared.with(|n| n.known.is_some() && n.answers && !n.away || n.denied);
+            while !seen() {
+                if timeout_at(deadline, changes.changed()).await.is_err() {
+                    break;
+                }
+            }
+            standing.push((*node, seen().then(|| shared.incarnation())));
+        }
+        Standing { nodes: standing }
     }
 
     /// Waits until everything acknowledged by now is settled on every node (rule 29).
-    pub async fn settle_all(&self, standing: &Standing, _limit: Duration) -> Settlement {
-        Settlement::Waiting(standing.nodes.iter().map(|(node, _)| *node).collect())
+    pub async fn settle_all(self: &Arc<Self>, standing: &Standing, limit: Duration) -> Settlement {
+        if !self.settings.rules.on(29) {
+            return Settlement::Settled;
+        }
+        let deadline = Instant::now() + limit;
+        let mut changes = self.changes();
+        let nodes: Vec<_> =
+            standing.nodes.iter().map(|(node, stood)| (*node, *stood, self.shared(*node))).collect();
+        let tags: Vec<_> = nodes.iter().map(|(.., shared)| shared.started()).collect();
+        for ((.., shared), tag) in nodes.iter().zip(&tags) {
+            shared.want(*tag);
+        }
+        loop {
+            changes.mark_unchanged();
+            let (mut changed, mut waiting) = (Vec::new(), Vec::new());
+            for ((node, stood, shared), tag) in nodes.iter().zip(&tags) {
+                let (incarnation, verdict) = shared.verdict();
+                let sound = shared.with(|n| n.answers && !n.away);
+                match stood {
+                    Some(stood) if *stood == incarnation => {
+                        if !(verdict.settled > *tag || verdict.at_once && sound) {
+                            waiting.push(*node);
+                        }
+                    }
+                    _ => changed.push(*node),
+                }
+            }
+            if !changed.is_empty() {
+                return Settlement::Changed(changed);
+            }
+            if waiting.is_empty() {
+                return Settlement::Settled;
+            }
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                return Settlement::Waiting(waiting);
+            }
+        }
+    }
+
+    pub(crate) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    pub(crate) fn watched(&self) -> Vec<(NodeId, Arc<Shared>)> {
+        self.lock().iter().map(|(node, shared)| (*node, shared.clone())).collect()
     }
 }

@@ -115,6 +115,17 @@ pub(super) fn dump_key(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     Ok(tx.peek(&a[1]).map_or(Reply::Nil, |e| Reply::Bulk(dump::write(&e.value).into())))
 }
 
+/// `MEMORY USAGE key [WITHOUTKEY]`: about what a real master says, which depends on its allocator.
+pub(super) fn memory(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
+    match a {
+        [_, w, key, ..] if is(w, "USAGE") => Ok(match tx.peek(key) {
+            None => Reply::Nil,
+            Some(entry) => Reply::Int((48 + key.len() + entry.value.size()) as i64),
+        }),
+        _ => Err(Failure::syntax()),
+    }
+}
+
 /// Journaled as it came.
 pub(super) fn restore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let key = &a[1];

@@ -90,6 +90,8 @@ static COMMANDS: &[Spec] = &[
     read("KEYS", 2, keys::keys),
     read("SCAN", -2, keys::scan),
     read("DUMP", 2, keys::dump_key),
+    Spec { name: "MEMORY", arity: -2, write: false, auto: false, key: 2, run: keys::memory },
+    read("FIELDTTL", 3, expiry::fieldttl),
     auto("RESTORE", -4, keys::restore),
     own("RENAME", 3, keys::rename),
     own("RENAMENX", 3, keys::renamenx),

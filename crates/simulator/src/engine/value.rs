@@ -32,6 +32,19 @@ impl Value {
         }
     }
 
+    /// Roughly the bytes of what it holds.
+    pub(crate) fn size(&self) -> usize {
+        const EACH: usize = 16;
+        match self {
+            Value::String(s) | Value::Json(s) => s.len(),
+            Value::List(l) => l.iter().map(|e| e.len() + EACH).sum(),
+            Value::Set(s) => s.iter().map(|e| e.len() + EACH).sum(),
+            Value::Hash(h) => h.iter().map(|(f, v)| f.len() + v.len() + EACH).sum(),
+            Value::Zset(z) => z.iter().map(|(m, _)| m.len() + 2 * EACH).sum(),
+            Value::Stream(s) => s.entries.values().flatten().map(|(f, v)| f.len() + v.len() + EACH).sum(),
+        }
+    }
+
     /// Whether this is a container without elements, which makes the key vanish. Streams stay.
     pub(crate) fn is_empty_container(&self) -> bool {
         match self {

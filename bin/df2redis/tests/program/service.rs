@@ -1,0 +1,221 @@
+//! The program as a service: what it tells its manager, how `status` finds it, and what a SIGHUP does.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use replica::Report;
+use replica::phase::Phase;
+use replica::status::Restart;
+use scenarios::wait;
+
+use crate::scene::{PATIENCE, Scene, scene};
+use crate::support::Run;
+
+/// A service manager that listens.
+struct Manager {
+    socket: UnixDatagram,
+    said: Vec<String>,
+}
+
+impl Manager {
+    fn new(path: &Path) -> Manager {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Manager { socket, said: Vec::new() }
+    }
+
+    fn listen(&mut self) {
+        let mut buffer = [0; 4096];
+        while let Ok(n) = self.socket.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+            self.said.extend(text.lines().map(str::to_owned));
+        }
+    }
+
+    /// Waits for an assignment, and returns it.
+    fn wait_for(&mut self, what: &str, is: impl Fn(&str) -> bool) -> String {
+        let found = wait::try_until_some(PATIENCE, &mut || {
+            self.listen();
+            self.said.iter().find(|said| is(said)).cloned()
+        });
+        found.unwrap_or_else(|| panic!("no {what} in {:?}", self.said))
+    }
+
+    fn count(&mut self, what: &str) -> usize {
+        self.listen();
+        self.said.iter().filter(|said| *said == what).count()
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_ready_status_watchdog_and_stopping() {
+    let scene = scene();
+    let path = scene.dir.path().join("notify");
+    let mut manager = Manager::new(&path);
+    // Greeted, and then nothing: it waits for the source, which is no hang.
+    scene.source.faults().stall_flow(0);
+    let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "1000000")];
+    let mut process = scene.start_with("replicate", &[], &env);
+    manager.wait_for("READY=1", |said| said == "READY=1");
+    manager.wait_for("the snapshot", |said| said.starts_with("STATUS=snapshot: "));
+    // Four signs of life within the second that is granted, for as long as nothing moves.
+    let before = manager.count("WATCHDOG=1");
+    wait::until(PATIENCE, "signs of life while the source is silent", || {
+        manager.count("WATCHDOG=1") >= before + 8
+    });
+    scene.source.faults().resume_flow(0);
+    scene.wait_ready();
+    manager.said.clear();
+    manager.wait_for("the lag", |said| said.starts_with("STATUS=stable: lag 0 records, 0.0 s"));
+    // The line is renewed.
+    manager.said.clear();
+    manager.wait_for("a new line", |said| said.starts_with("STATUS=stable: "));
+    // A stopped process gives no signs.
+    process.signal("STOP");
+    manager.listen();
+    manager.said.clear();
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(manager.count("WATCHDOG=1"), 0, "a stopped process says nothing");
+    process.signal("CONT");
+    manager.wait_for("a sign of life", |said| said == "WATCHDOG=1");
+    assert_eq!(manager.count("READY=1"), 0, "once is enough");
+    process.signal("TERM");
+    manager.wait_for("STOPPING=1", |said| said == "STOPPING=1");
+    assert_eq!(process.wait(), 0, "{}", scene.log());
+    assert_eq!(manager.count("STOPPING=1"), 1);
+}
+
+#[test]
+fn it_is_not_ready_before_it_is_attached() {
+    let scene = scene();
+    let path = scene.dir.path().join("notify");
+    let mut manager = Manager::new(&path);
+    scene.target.pause();
+    let env = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let _process = scene.start_with("replicate", &[], &env);
+    manager.wait_for("where it stands", |said| said.starts_with("STATUS=starting"));
+    manager.said.clear();
+    manager.wait_for("another line", |said| said.starts_with("STATUS=starting"));
+    assert_eq!((manager.count("READY=1"), manager.count("WATCHDOG=1")), (0, 0));
+    scene.target.resume();
+    manager.wait_for("READY=1", |said| said == "READY=1");
+}
+
+fn reloaded(scene: &Scene, times: usize) {
+    wait::until(PATIENCE, "the reload", || scene.log().matches("configuration reloaded").count() == times);
+}
+
+#[test]
+fn a_hangup_reloads_the_log_level_and_never_ends_it() {
+    let scene = scene();
+    let mut process = scene.start("replicate");
+    scene.wait_ready();
+    process.signal("HUP");
+    reloaded(&scene, 1);
+    assert!(scene.log().contains("configuration reloaded applied=\"nothing\""), "{}", scene.log());
+    scene.reconfigure("logging: {level: warn}\nspool: {memory: 1GiB}\n");
+    process.signal("HUP");
+    scene.wait_log("changed settings that need a restart settings=\"spool.memory\"");
+    // The line about it is below the level that it applied: only the warning was seen, and no line after it.
+    let length = scene.log().len();
+    process.signal("HUP");
+    wait::until(PATIENCE, "another warning", || scene.log()[length..].contains("that need a restart"));
+    assert!(!scene.log()[length..].contains(" INFO "), "{}", scene.log());
+    // A mistake changes nothing.
+    scene.reconfigure("logging: {level: infos}\n");
+    process.signal("HUP");
+    scene.wait_log("configuration not reloaded; the one in force stays");
+    assert!(scene.log().contains("unknown level"), "{}", scene.log());
+    scene.reconfigure("logging: {level: info}\n");
+    process.signal("HUP");
+    scene.wait_log("configuration reloaded applied=\"logging.level\"");
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0);
+}
+
+#[test]
+fn status_finds_a_daemon_that_listens_elsewhere() {
+    let scene = scene();
+    let mut process = scene.start_with("replicate", &["--dashboard-addr", "127.0.0.1:0"], &[]);
+    let file = scene.dir.path().join("checkpoint/status-addr");
+    wait::until(PATIENCE, "the address beside the checkpoint", || file.exists());
+    let report = || serde_json::from_str::<Report>(&scene.run("status", &["--json"]).stdout).unwrap();
+    wait::until(PATIENCE, "stable sync", || report().ready);
+    let addr = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let page = scene.run("status", &[]).stdout;
+    assert!(page.contains(&format!("dashboard    http://{addr}/\n")), "{page}");
+    // A second one is refused and leaves the address alone.
+    let Run { code, stderr, .. } = scene.run("replicate", &["--dashboard-addr", "127.0.0.1:0"]);
+    assert!(code == 1 && stderr.contains("is in use"), "{code} {stderr}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), addr);
+    assert!(report().running);
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0);
+    assert!(!file.exists());
+}
+
+#[test]
+fn an_address_that_a_killed_daemon_left_behind_does_no_harm() {
+    let scene = scene();
+    let mut process = scene.start("replicate");
+    scene.wait_ready();
+    let file = scene.dir.path().join("checkpoint/status-addr");
+    wait::until(PATIENCE, "the address beside the checkpoint", || file.exists());
+    process.signal("KILL");
+    wait::until(PATIENCE, "the end", || process.ended());
+    assert!(file.exists());
+    let Run { code, stdout, stderr } = scene.run("status", &[]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.starts_with("df2redis     not running\n"), "{stdout}");
+    // Somebody else has the port by now, and says nothing that is believed.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    std::fs::write(&file, format!("{}\n", other.local_addr().unwrap())).unwrap();
+    let Run { code, stdout, stderr } = scene.run("status", &[]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.starts_with("df2redis     not running\n"), "{stdout}");
+    // The next daemon writes its own.
+    let process = scene.start("replicate");
+    scene.wait_ready();
+    wait::until(PATIENCE, "the new address", || {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.trim() == scene.dashboard)
+    });
+    drop(process);
+}
+
+#[test]
+fn what_a_crash_would_cost_is_told_beside_a_running_daemon() {
+    let scene = scene();
+    let _process = scene.start("replicate");
+    scene.wait_ready();
+    for _ in 0..5 {
+        scene.source.execute(0, &["INCR", "counter"]);
+    }
+    let report = || serde_json::from_str::<Report>(&scene.run("status", &["--json"]).stdout).unwrap();
+    wait::until(PATIENCE, "an applied record", || report().records > 0 && report().lag_records == 0);
+    let found = report();
+    assert_eq!(found.phase, Phase::Stable);
+    assert_ne!(found.crash.restart, Restart::Full, "{:?}", found.crash);
+    assert!(found.lag_seconds.is_some_and(|lag| lag < 20.0), "{:?}", found.lag_seconds);
+    assert!(found.stuck.is_empty());
+    let page = scene.run("status", &[]).stdout;
+    assert!(page.contains("\na crash now  a partial resume"), "{page}");
+    // The checkpoint is read by asking its owner.
+    let Run { code, stdout, stderr } = scene.run("checkpoint show", &[]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let first = format!(
+        "checkpoint      {}, in use by the daemon at {}",
+        scene.dir.path().join("checkpoint").display(),
+        scene.dashboard
+    );
+    assert_eq!(stdout.lines().next().unwrap(), first);
+    assert!(stdout.contains("\nphase           stable sync\n"), "{stdout}");
+    assert!(stdout.contains("\nflow 1          applied LSN "), "{stdout}");
+    // So is a dry run, which then ends as the run would.
+    let Run { code, stdout, stderr } = scene.run("replicate", &["--dry-run"]);
+    assert!(stdout.starts_with("df2redis     running for "), "{stdout}");
+    assert!(code == 1 && stderr.contains("is in use by the daemon at"), "{code} {stderr}");
+    let Run { code, .. } = scene.run("checkpoint reset", &[]);
+    assert_eq!(code, 1);
+}

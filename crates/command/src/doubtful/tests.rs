@@ -1,0 +1,60 @@
+use journal::RecordKind;
+
+use super::*;
+
+fn record(txid: u64, line: &str) -> Record {
+    let args = line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+    Record { db: 0, txid, kind: RecordKind::Command, args }
+}
+
+/// Keys and reasons of a stream, quiet at its end.
+fn doubts(stream: &[(u64, &str)]) -> Vec<(String, DoubtfulWhy)> {
+    let mut doubts = Doubts::new();
+    let mut found: Vec<Doubt> =
+        stream.iter().flat_map(|(txid, line)| doubts.record(&record(*txid, line))).collect();
+    found.extend(doubts.quiet());
+    found.into_iter().map(|d| (String::from_utf8(d.key.key.to_vec()).unwrap(), d.why)).collect()
+}
+
+#[test]
+fn a_stored_sorted_set_has_rounded_scores() {
+    use DoubtfulWhy::RoundedScores;
+    // as in the capture
+    assert_eq!(
+        doubts(&[(23, "DEL j:zu"), (23, "ZADD j:zu 15 q 3.37037 a")]),
+        [("j:zu".into(), RoundedScores)]
+    );
+    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 1 a")]), []);
+    assert_eq!(doubts(&[(5, "DEL z"), (6, "ZADD z 1 a")]), []);
+    assert_eq!(doubts(&[(5, "DEL y"), (5, "ZADD z 1 a")]), []);
+    assert_eq!(doubts(&[(5, "ZADD z 1 a")]), [], "a client's own in MULTI");
+}
+
+#[test]
+fn a_pop_in_steps_may_be_of_several() {
+    use DoubtfulWhy::PopsUncounted;
+    assert_eq!(doubts(&[(0, "LPOP l"), (0, "RPOP l 2")]), []);
+    assert_eq!(doubts(&[(7, "LPOP l")]), [("l".into(), PopsUncounted)]);
+    assert_eq!(doubts(&[(7, "RPOP l"), (0, "SET a 1")]), [("l".into(), PopsUncounted)]);
+    assert_eq!(doubts(&[(7, "RPOP l"), (7, "LPUSH m e")]), [], "LMOVE");
+    assert_eq!(doubts(&[(7, "RPOP l"), (8, "LPUSH m e")]), [("l".into(), PopsUncounted)]);
+}
+
+#[test]
+fn a_plain_set_in_steps_may_have_kept_the_expiry() {
+    assert_eq!(doubts(&[(5, "SET bitop v")]), [("bitop".into(), DoubtfulWhy::ExpiryKept)]);
+    assert_eq!(doubts(&[(0, "SET a v"), (5, "SET a v KEEPTTL"), (5, "SET a v PXAT 5")]), []);
+}
+
+#[test]
+fn what_one_record_shows() {
+    let why = |line: &str| doubtful(0, &record(0, line).args);
+    assert_eq!(why("INCRBYFLOAT a 1.5"), Some(DoubtfulWhy::FloatDigits));
+    assert_eq!(why("HINCRBYFLOAT h f 1"), Some(DoubtfulWhy::FloatDigits));
+    assert_eq!(why("ZADD z CH gt 1 a"), Some(DoubtfulWhy::Condition));
+    assert_eq!(why("ZADD z LT 1 a"), Some(DoubtfulWhy::Condition));
+    assert_eq!(why("ZADD z 1 GT"), None, "a member of that name");
+    assert_eq!(why("ZADD z NX 1 a"), None);
+    assert_eq!(doubts(&[(0, "INCRBYFLOAT a 1")]), [("a".into(), DoubtfulWhy::FloatDigits)]);
+    assert!(DoubtfulWhy::FloatDigits.is_likely() && !DoubtfulWhy::PopsUncounted.is_likely());
+}

@@ -1,0 +1,349 @@
+//! What may happen in a schedule, and how often.
+
+use crate::network::{ConnId, Latency, Place};
+use crate::node;
+use crate::random::Random;
+use crate::world::{Event, State};
+
+/// How the target keeps its data over a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    Nothing,
+    /// A file of writes, on the disk within two seconds.
+    AppendOnly,
+    /// A file of everything, that often (milliseconds).
+    Snapshots(u64),
+}
+
+/// A write at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    Append,
+    Incr,
+    Push,
+    Pop,
+    Set,
+    SetKeepingTtl,
+    Mset,
+    Rename,
+    Lmove,
+    Del,
+    ExpireSoon,
+    ExpireLate,
+    Persist,
+    FlushAll,
+}
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The engine's process dies: now, after so many bytes to the target, or at a commit.
+    Crash,
+    CrashAfterBytes,
+    CrashAtCommit,
+    /// It is told to stop.
+    Stop,
+    /// One connection to the target breaks, seen from the engine first, or from the node.
+    CutTarget,
+    CutTargetAtNode,
+    /// One connection to the source, or all of them.
+    CutSource,
+    CutSourceAll,
+    /// What is on its way comes late.
+    Delay,
+    /// A node executes nothing for a while.
+    SlowNode,
+    /// A node refuses some writes for a while: for good, or for the moment.
+    Refuse,
+    RefuseForNow,
+    /// A node's process ends and comes back with what is on its disk.
+    RestartNode,
+    Failover,
+    /// A replica falls behind.
+    LagReplica,
+    MoveSlot,
+    /// The source starts again, with its data or without.
+    RestartSource,
+    RestartSourceEmpty,
+    /// It keeps only a few records.
+    ShrinkBacklog,
+}
+
+/// What the schedule does itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Write,
+    Fault(Fault),
+    /// The engine's process is started.
+    Start(u64),
+    /// The source looks for keys that have expired.
+    Expire,
+    /// Nothing more goes wrong.
+    Quiet,
+    /// Source and target are compared.
+    Compare,
+}
+
+/// What a schedule is drawn from.
+#[derive(Debug, Clone)]
+pub(crate) struct Profile {
+    /// Shards of the target cluster; 0 is one server.
+    pub(crate) shards: usize,
+    pub(crate) replicas: bool,
+    pub(crate) keeping: Keeping,
+    /// How wrong the target's clocks may be.
+    pub(crate) skew_ms: u64,
+    pub(crate) replica_lag_ms: u64,
+    pub(crate) latency: Latency,
+    /// Of the processes that die, how many out of a hundred take their machine along.
+    pub(crate) machine_crash: u64,
+    /// Of the connections of a process that is gone, how many out of a hundred are read late, and how late.
+    pub(crate) late_buffers: u64,
+    pub(crate) late_ms: u64,
+    /// How long faults happen.
+    pub(crate) active_ms: u64,
+    /// Between two writes at the source.
+    pub(crate) pause_ms: u64,
+    pub(crate) keys: Vec<&'static str>,
+    pub(crate) writes: Vec<(Write, u64)>,
+    pub(crate) faults: Vec<(Fault, u64)>,
+    /// How many faults.
+    pub(crate) count: usize,
+    /// Records that the source keeps per flow.
+    pub(crate) backlog: usize,
+    /// Keys of an earlier time on the target.
+    pub(crate) stale: bool,
+}
+
+/// Two tags, so that pairs of keys share a slot and others do not.
+pub(crate) const KEYS: [&str; 6] = ["{a}1", "{b}1", "{a}2", "{b}2", "x", "y"];
+
+/// Every write.
+pub(crate) const WRITES: &[(Write, u64)] = &[
+    (Write::Append, 20),
+    (Write::Incr, 10),
+    (Write::Push, 20),
+    (Write::Pop, 10),
+    (Write::Set, 6),
+    (Write::SetKeepingTtl, 2),
+    (Write::Mset, 4),
+    (Write::Rename, 6),
+    (Write::Lmove, 5),
+    (Write::Del, 4),
+    (Write::ExpireSoon, 4),
+    (Write::ExpireLate, 4),
+    (Write::Persist, 3),
+    (Write::FlushAll, 1),
+];
+
+/// Every fault.
+pub(crate) const FAULTS: &[(Fault, u64)] = &[
+    (Fault::Crash, 12),
+    (Fault::CrashAfterBytes, 8),
+    (Fault::CrashAtCommit, 8),
+    (Fault::Stop, 4),
+    (Fault::CutTarget, 12),
+    (Fault::CutTargetAtNode, 8),
+    (Fault::CutSource, 10),
+    (Fault::CutSourceAll, 6),
+    (Fault::Delay, 12),
+    (Fault::SlowNode, 8),
+    (Fault::Refuse, 8),
+    (Fault::RefuseForNow, 6),
+    (Fault::RestartNode, 8),
+    (Fault::Failover, 10),
+    (Fault::LagReplica, 6),
+    (Fault::MoveSlot, 6),
+    (Fault::RestartSource, 2),
+    (Fault::RestartSourceEmpty, 1),
+    (Fault::ShrinkBacklog, 1),
+];
+
+impl Profile {
+    /// A little of everything.
+    pub(crate) fn any(random: &mut Random) -> Self {
+        let keys = 2 + random.below(KEYS.len() - 1);
+        Profile {
+            shards: random.below(4),
+            replicas: random.chance(60),
+            keeping: *random.pick(&[
+                Keeping::Nothing,
+                Keeping::AppendOnly,
+                Keeping::Snapshots(1000),
+                Keeping::Snapshots(3000),
+            ]),
+            skew_ms: *random.pick(&[0, 5, 50, 300]),
+            replica_lag_ms: *random.pick(&[0, 20, 500]),
+            latency: Latency {
+                min_ms: 0,
+                max_ms: *random.pick(&[0, 3, 20, 60]),
+                split: *random.pick(&[0, 10, 40]),
+            },
+            machine_crash: 20,
+            late_buffers: 30,
+            late_ms: 1500,
+            active_ms: random.within(800..=4000),
+            pause_ms: *random.pick(&[5, 15, 40, 100]),
+            keys: KEYS[..keys].to_vec(),
+            writes: WRITES.to_vec(),
+            faults: FAULTS.to_vec(),
+            count: 1 + random.below(5),
+            backlog: if random.chance(85) { 8192 } else { 20 },
+            stale: random.chance(10),
+        }
+    }
+
+    /// What happens when, from `now` on.
+    pub(crate) fn plan(&self, state: &mut State, now: u64) {
+        let end = now + self.active_ms;
+        let random = &mut state.random.fork();
+        let mut at = now;
+        while at < end {
+            state.schedule(at, Event::Due(Due::Write));
+            at += random.within(0..=2 * self.pause_ms);
+        }
+        for _ in 0..self.count {
+            let at = now + random.within(0..=self.active_ms);
+            let fault = random.weighted(&self.faults);
+            state.schedule(at, Event::Due(Due::Fault(fault)));
+        }
+        state.schedule(end, Event::Due(Due::Quiet));
+        state.schedule(now, Event::Due(Due::Expire));
+    }
+}
+
+/// What a fault needs from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    Crash,
+    Stop,
+    RestartSource { empty: bool },
+    ShrinkBacklog(usize),
+    CutSource,
+}
+
+/// Does what can be done in here, and says what has to be done outside.
+pub(crate) fn strike(state: &mut State, now: u64, fault: Fault) -> Needs {
+    let mut random = state.random.fork();
+    let random = &mut random;
+    state.note(now, "fault", &[], || format!("{fault:?}"));
+    let shard = random.below(state.target.shards.len());
+    let away = *random.pick(&[1, 50, 400, 1500]);
+    match fault {
+        Fault::Crash => return Needs::Crash,
+        Fault::CrashAfterBytes => state.triggers.after_bytes = Some(random.within(1..=400)),
+        Fault::CrashAtCommit => state.triggers.at_commit = Some((random.within(1..=4), random.chance(50))),
+        Fault::Stop => return Needs::Stop,
+        Fault::CutTarget | Fault::CutTargetAtNode => {
+            if let Some(id) = some(state, random, |place| place != Place::Source) {
+                cut(state, now, id, fault == Fault::CutTargetAtNode, random);
+            }
+        }
+        Fault::CutSource => {
+            if let Some(id) = some(state, random, |place| place == Place::Source) {
+                cut(state, now, id, random.chance(50), random);
+            }
+        }
+        Fault::CutSourceAll => return Needs::CutSource,
+        Fault::Delay => {
+            if let Some(id) = some(state, random, |_| true) {
+                let by = random.within(10..=800);
+                let up = random.chance(50);
+                let Some(conn) = state.conns.get_mut(&id) else { return Needs::Nothing };
+                let pipe = if up { &mut conn.up } else { &mut conn.down };
+                for at in pipe.delay(now, by) {
+                    state.schedule(at, if up { Event::Up(id) } else { Event::Down(id) });
+                }
+            }
+        }
+        Fault::SlowNode => {
+            let server = state.target.shards[shard].master;
+            state.target.servers[server].stopped_until = now + random.within(20..=1500);
+        }
+        Fault::Refuse => {
+            let line = random.pick(&[
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+                "ERR refused by the schedule",
+                "OOM command not allowed when used memory > 'maxmemory'.",
+            ]);
+            let until = now + random.within(5..=300);
+            state.target.shards[shard].refusing = Some((until, *random.pick(&[20, 50, 100]), line));
+        }
+        Fault::RefuseForNow => {
+            let line = random.pick(&[
+                "LOADING Redis is loading the dataset in memory",
+                "CLUSTERDOWN The cluster is down",
+                "TRYAGAIN Multiple keys request during rehashing of slot",
+                "MISCONF Redis is configured to save RDB snapshots",
+            ]);
+            state.target.shards[shard].refusing = Some((now + random.within(5..=500), 100, line));
+        }
+        Fault::RestartNode => node::restart(state, now, shard, away),
+        Fault::Failover => node::failover(state, now, shard, away),
+        Fault::LagReplica => {
+            let ms = *random.pick(&[0, 300, 3000]);
+            state.target.shards[shard].lag(ms);
+        }
+        Fault::MoveSlot => {
+            let key = *random.pick(&state.profile.keys);
+            node::move_slot(state, now, command::slot(key.as_bytes()), shard);
+        }
+        Fault::RestartSource => return Needs::RestartSource { empty: false },
+        Fault::RestartSourceEmpty => return Needs::RestartSource { empty: true },
+        Fault::ShrinkBacklog => return Needs::ShrinkBacklog(random.below(20)),
+    }
+    Needs::Nothing
+}
+
+/// Nothing goes wrong any more.
+pub(crate) fn heal(state: &mut State) {
+    state.triggers = Default::default();
+    for shard in &mut state.target.shards {
+        shard.refusing = None;
+        shard.lag(0);
+    }
+    for server in &mut state.target.servers {
+        server.stopped_until = 0;
+        if server.down_until > 0 {
+            server.down_until = 1;
+        }
+    }
+}
+
+fn some(state: &State, random: &mut Random, wanted: impl Fn(Place) -> bool) -> Option<ConnId> {
+    let living = state.conns.iter().filter(|(_, conn)| {
+        conn.life == state.living && !conn.client_gone && !conn.server_gone && wanted(conn.place)
+    });
+    let ids: Vec<ConnId> = living.map(|(id, _)| *id).collect();
+    if ids.is_empty() { None } else { Some(*random.pick(&ids)) }
+}
+
+/// Breaks a connection. Whatever side notices first, some of what is on its way to the other arrives, sooner or later.
+fn cut(state: &mut State, now: u64, id: ConnId, at_server: bool, random: &mut Random) {
+    state.note(now, "cut", &id.to_le_bytes(), || format!("#{id} at the server's end: {at_server}"));
+    let profile = &state.profile;
+    let late = if random.chance(profile.late_buffers) { random.within(1..=profile.late_ms) } else { 0 };
+    let latency = state.latency();
+    let Some(conn) = state.conns.get_mut(&id) else { return };
+    let (up, down) = (conn.up.flying_bytes(), conn.down.flying_bytes());
+    conn.down.lose(random.below(down + 1));
+    if at_server && matches!(conn.place, Place::Server(_)) {
+        state.server_closes(now, id);
+        return;
+    }
+    if matches!(conn.place, Place::Server(_)) {
+        // What has arrived is executed, and so is a part of what has not.
+        conn.up.lose(random.below(up + 1));
+        conn.stalled_until = now + late;
+        let at = conn.up.close(now, latency, random);
+        state.schedule(at.max(now + late), Event::Up(id));
+        state.schedule(now, Event::Break(id));
+        return;
+    }
+    conn.up.lose(random.below(up + 1));
+    conn.up.break_off();
+    let at = conn.down.close(now, latency, random);
+    state.schedule(at, Event::Down(id));
+    state.schedule(at + 1, Event::Break(id));
+}

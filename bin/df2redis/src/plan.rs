@@ -16,12 +16,13 @@ use crate::status::{Answer, ask, page};
 /// Validates, connects to both sides, and prints the plan. A plan that a run would refuse ends as the run would.
 pub(crate) fn show(config: &Config) -> Result<(), Failure> {
     let settings = Settings::new(config)?;
-    let plan = match run::runtime()?.block_on(probe(&settings)) {
-        Err(replica::Error::Checkpoint(checkpoint::Error::InUse { dir })) => {
-            return Err(beside_a_daemon(config, &dir.display().to_string()));
-        }
-        probed => probed?,
-    };
+    let probed = run::runtime()?.block_on(probe(&settings));
+    if let Err(replica::Error::Checkpoint(error)) = &probed
+        && let checkpoint::Error::InUse { dir } = &**error
+    {
+        return Err(beside_a_daemon(config, &dir.display().to_string()));
+    }
+    let plan = probed?;
     let mut text = String::new();
     for warning in &config.warnings {
         // Writing into a String does not fail.

@@ -169,9 +169,13 @@ async fn connection(
     let session = Session::new(id, peer, &shared.engine());
     let mut client =
         Client { shared: shared.clone(), session, reader, buf: BytesMut::new(), lose_reply: false };
+    let over = async {
+        let _ = epoch.changed().await;
+        shared.hold(id).await;
+    };
     tokio::select! {
-            biased;
-        _ = epoch.changed() => {}
+        biased;
+        () = over => {}
         _ = client.serve(writer) => {}
     }
     if let Some(attachment) = client.session.attachment {

@@ -106,7 +106,7 @@ pub(super) fn pttl(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 }
 
 pub(super) fn expiretime(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
-    left(tx, &a[1], |at, _| at / 1000)
+    left(tx, &a[1], |at, _| (at + 500) / 1000)
 }
 
 pub(super) fn pexpiretime(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {

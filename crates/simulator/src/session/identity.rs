@@ -112,7 +112,7 @@ impl Session {
             }
             [w, ms, rest @ ..] if is(w, "PAUSE") => {
                 let Some(ms) = std::str::from_utf8(ms).ok().and_then(|s| s.parse().ok()) else {
-                    return fail("ERR timeout is not an integer or out of range");
+                    return fail("ERR value is not an integer or out of range");
                 };
                 let writes_only = rest.first().is_some_and(|w| is(w, "WRITE"));
                 engine.pause = Some(Pause { until: Instant::now() + Duration::from_millis(ms), writes_only });

@@ -14,7 +14,7 @@ impl Session {
         if engine.replica {
             return fail("ERR Replicating a replica is unsupported");
         }
-        if args.is_empty() || args.len() % 2 == 1 {
+        if args.len() % 2 == 1 {
             return fail("ERR syntax error");
         }
         for (i, pair) in args.chunks_exact(2).enumerate() {

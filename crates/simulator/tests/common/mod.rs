@@ -292,5 +292,6 @@ pub fn capture(name: &str) -> simulator::Capture {
     simulator::Capture::from_parts(&meta, flows).unwrap()
 }
 
+pub mod dragonfly;
 pub mod follow;
 pub mod target;

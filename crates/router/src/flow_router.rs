@@ -14,6 +14,7 @@
 //! map that changed under a flow would let a new command overtake an older one on the way to the old owner.
 
 mod doubt;
+mod durable;
 mod holding;
 mod quiet;
 mod replies;
@@ -24,9 +25,11 @@ use std::sync::Arc;
 use command::{Effect, TargetCommand};
 use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::deadlines::Deadlines;
+use crate::durability::{self, FlowDurability, NodeWatch};
 use crate::failure::Failure;
 use crate::held::{Held, Way};
 use crate::lane::{Lane, Meta, Parked};
@@ -48,6 +51,8 @@ pub struct RouterOptions {
     /// Whether doubtful keys are repaired from the source. Without, commands that may be repeated are sent again when
     /// their connection broke.
     pub repair: bool,
+    /// Watches whether acknowledged writes are safe: without it they count as settled at once (rules 27 to 30).
+    pub durability: Option<Arc<NodeWatch>>,
 }
 
 /// What the router counted since it was made.
@@ -86,6 +91,13 @@ pub struct FlowRouter {
     probes_refused: bool,
     tracker: Tracker,
     failures: Vec<Failure>,
+    durability: Option<FlowDurability>,
+    /// What the caller was not told yet.
+    target_events: Vec<durability::Event>,
+    /// Settled, but not to be called so before the caller was told.
+    settled_later: Vec<(Origin, u64)>,
+    /// Lanes that are up and wait until the caller knows what was lost (rule 28).
+    waiting_lanes: Vec<NodeId>,
     counters: Counters,
     events: UnboundedReceiver<Event>,
     events_in: UnboundedSender<Event>,
@@ -111,6 +123,10 @@ impl FlowRouter {
             owners: target.owners(),
             target,
             flow,
+            durability: options.durability.clone().map(FlowDurability::new),
+            target_events: Vec::new(),
+            settled_later: Vec::new(),
+            waiting_lanes: Vec::new(),
             options,
             lanes: Vec::new(),
             held: BTreeMap::new(),
@@ -227,8 +243,10 @@ impl FlowRouter {
                     self.handle(event);
                 }
             }
+            () = durable::changed(&mut self.durability) => {}
             () = until(retry_at) => self.retry_due(),
         }
+        self.look_after_settling();
         self.flush();
         self.tell_recovery();
     }
@@ -238,12 +256,15 @@ impl FlowRouter {
         while let Ok(event) = self.events.try_recv() {
             self.handle(event);
         }
+        self.look_after_settling();
     }
 
     /// The commands that failed since the last call. Their records stay open until they are handed back to
     /// [`FlowRouter::settle_failures`].
     pub fn take_failures(&mut self) -> Vec<Failure> {
-        std::mem::take(&mut self.failures)
+        let failures = std::mem::take(&mut self.failures);
+        self.let_lanes_go();
+        failures
     }
 
     /// The keys of these commands stand durably in the list of keys that are not in sync.
@@ -258,6 +279,7 @@ impl FlowRouter {
         self.next_seq += 1;
         let mut meta = Meta::new(self.next_seq, slot, db, effect, origin, key);
         self.expect(&mut meta, &args);
+        meta.many = self.durability.is_some() && args.len() > 2 && durable::has_many_keys(&args);
         if effect == Effect::Moving {
             self.note_moving(&meta, &args);
         }
@@ -283,17 +305,20 @@ impl FlowRouter {
         if self.lanes[index].is_none() {
             self.next_generation += 1;
             let generation = self.next_generation;
+            let (go, wait) = oneshot::channel();
             let wiring = Wiring {
                 target: self.target.clone(),
                 node,
                 generation,
                 name: self.options.name.clone(),
+                watch: self.options.durability.clone(),
+                go: wait,
                 predecessor: self.predecessors.get(&node).filter(|_| self.options.rules.on(8)).cloned(),
             };
             let (input, output) = unbounded_channel();
             let run = wire::run(wiring, output, self.events_in.clone());
             let task = tokio::spawn(run).abort_handle();
-            self.lanes[index] = Some(Lane::new(generation, input, task));
+            self.lanes[index] = Some(Lane::new(generation, input, go, task));
         }
         self.lanes[index].as_mut().expect("made above")
     }

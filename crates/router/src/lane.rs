@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use command::{Effect, Expect};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::tracker::Origin;
@@ -32,13 +33,26 @@ pub(crate) struct Meta {
     pub(crate) expect: Expect,
     /// Of a command: a question for the key's expiry goes in front of it (rule 32). Of the lane's own: it is that question.
     pub(crate) probe: bool,
+    /// It has more keys than the first.
+    pub(crate) many: bool,
     /// Target name of its first key.
     pub(crate) key: Bytes,
 }
 
 impl Meta {
     pub(crate) fn new(seq: u64, slot: u16, db: u32, effect: Effect, origin: Origin, key: Bytes) -> Self {
-        Meta { seq, end: 0, slot, db, effect, origin, expect: Expect::Anything, probe: false, key }
+        Meta {
+            seq,
+            end: 0,
+            slot,
+            db,
+            effect,
+            origin,
+            expect: Expect::Anything,
+            probe: false,
+            many: false,
+            key,
+        }
     }
 }
 
@@ -123,6 +137,12 @@ pub(crate) struct Lane {
     pub(crate) client_id: Option<i64>,
     /// The process behind the node; known once the connection is up.
     pub(crate) run_id: Option<String>,
+    /// The connection is up.
+    pub(crate) connected: bool,
+    /// What the watch found behind the node; known once the connection is up.
+    pub(crate) incarnation: u64,
+    /// Lets the connection be written to, once it is up.
+    go: Option<oneshot::Sender<()>>,
     /// The next command changes the expiry of a key that was found to have none (rule 32).
     pub(crate) ambiguous: bool,
     input: UnboundedSender<Bytes>,
@@ -142,11 +162,19 @@ impl Drop for Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(generation: u64, input: UnboundedSender<Bytes>, task: AbortHandle) -> Self {
+    pub(crate) fn new(
+        generation: u64,
+        input: UnboundedSender<Bytes>,
+        go: oneshot::Sender<()>,
+        task: AbortHandle,
+    ) -> Self {
         Lane {
             generation,
             client_id: None,
             run_id: None,
+            connected: false,
+            incarnation: 0,
+            go: Some(go),
             ambiguous: false,
             input,
             task,
@@ -155,6 +183,24 @@ impl Lane {
             metas: Vec::new(),
             sent: VecDeque::new(),
             open_bytes: 0,
+        }
+    }
+
+    /// Whether its node has answered on this connection.
+    pub(crate) fn is_up(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether anything may have been written to it.
+    pub(crate) fn has_gone(&self) -> bool {
+        self.connected && self.go.is_none()
+    }
+
+    /// The connection may be written to.
+    pub(crate) fn go(&mut self) {
+        if let Some(go) = self.go.take() {
+            // Where nobody waits for it the connection's end is already on its way as an event.
+            let _ = go.send(());
         }
     }
 
@@ -269,6 +315,15 @@ impl Lane {
     }
 }
 
+/// What is needed of a command that was executed.
+#[derive(Debug)]
+pub(crate) enum Plain {
+    /// It has one key.
+    One { origin: Origin, seq: u64, effect: Effect, db: u32, key: Bytes },
+    /// Its keys have to be looked up.
+    Many(Parked),
+}
+
 /// A command whose reply was read and that is about to leave the lane.
 pub(crate) struct Answered<'a> {
     lane: &'a mut Lane,
@@ -287,6 +342,20 @@ impl Answered<'_> {
         let result = f(&chunk.metas[self.index]);
         Self::leave(self.lane);
         result
+    }
+
+    /// Only what is needed of a command that was executed.
+    pub(crate) fn take_plain(self) -> Plain {
+        if self.meta().many {
+            return Plain::Many(self.park());
+        }
+        self.done(|meta| Plain::One {
+            origin: meta.origin,
+            seq: meta.seq,
+            effect: meta.effect,
+            db: meta.db,
+            key: meta.key.clone(),
+        })
     }
 
     /// The whole command.

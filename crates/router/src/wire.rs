@@ -7,8 +7,10 @@ use bytes::Bytes;
 use resp::{Connection, Reply, ReplyDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::durability::NodeWatch;
 use crate::error::Error;
 use crate::retire::{Ended, end_client};
 use crate::target::{NodeId, Target};
@@ -70,24 +72,55 @@ pub(crate) struct Wiring {
     pub(crate) name: Option<String>,
     /// Whose bytes may wait in the node's socket buffer.
     pub(crate) predecessor: Option<Predecessor>,
+    /// Looks at the node before anything is written to it.
+    pub(crate) watch: Option<Arc<NodeWatch>>,
+    /// Until then nothing is written, whatever is handed over.
+    pub(crate) go: oneshot::Receiver<()>,
+}
+
+/// A connection that can be written to.
+struct Connected {
+    connection: Connection,
+    client_id: Option<i64>,
+    run_id: Option<String>,
+    incarnation: u64,
 }
 
 /// What happens on a lane's connection.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Up { node: NodeId, generation: u64, client_id: Option<i64>, run_id: Option<String> },
-    Replies { node: NodeId, generation: u64, runs: Vec<Run> },
-    Down { node: NodeId, generation: u64, was_up: bool, reason: String },
+    /// `incarnation` is what the watch found; the lane waits for its `go`.
+    Up {
+        node: NodeId,
+        generation: u64,
+        client_id: Option<i64>,
+        run_id: Option<String>,
+        incarnation: u64,
+    },
+    Replies {
+        node: NodeId,
+        generation: u64,
+        runs: Vec<Run>,
+    },
+    Down {
+        node: NodeId,
+        generation: u64,
+        was_up: bool,
+        reason: String,
+    },
 }
 
 /// Runs one connection until it breaks; dropping the lane's end of `input` ends it too.
 pub(crate) async fn run(wiring: Wiring, input: UnboundedReceiver<Bytes>, events: UnboundedSender<Event>) {
     let (node, generation) = (wiring.node, wiring.generation);
     let (was_up, reason) = match connect(&wiring).await {
-        Ok((connection, client_id, run_id)) => {
+        Ok(Connected { connection, client_id, run_id, incarnation }) => {
             // The router may be gone already; then nobody needs the events.
-            let _ = events.send(Event::Up { node, generation, client_id, run_id });
-            (true, exchange(connection, node, generation, input, &events).await)
+            let _ = events.send(Event::Up { node, generation, client_id, run_id, incarnation });
+            match wiring.go.await {
+                Ok(()) => (true, exchange(connection, node, generation, input, &events).await),
+                Err(_) => (true, "closed by the router".into()),
+            }
         }
         Err(error) => (false, error.to_string()),
     };
@@ -96,7 +129,7 @@ pub(crate) async fn run(wiring: Wiring, input: UnboundedReceiver<Bytes>, events:
 
 /// Opens the connection, and makes sure that its predecessor can no longer execute anything (rule 8): bytes that a
 /// broken connection left in the node's socket buffer would otherwise run behind those that are sent from now on.
-async fn connect(wiring: &Wiring) -> Result<(Connection, Option<i64>, Option<String>), Error> {
+async fn connect(wiring: &Wiring) -> Result<Connected, Error> {
     let mut connection = wiring.target.open_as(wiring.node, wiring.name.as_deref()).await?;
     let client_id = match permitted(&mut connection, &["CLIENT", "ID"]).await? {
         Some(Reply::Integer(id)) => Some(id),
@@ -108,7 +141,12 @@ async fn connect(wiring: &Wiring) -> Result<(Connection, Option<i64>, Option<Str
     if let Some(predecessor) = &wiring.predecessor {
         end(&mut connection, predecessor, run_id.as_deref()).await?;
     }
-    Ok((connection, client_id, run_id))
+    // Rule 28: whether it has lost something is known before anything is written to it.
+    let incarnation = match &wiring.watch {
+        Some(watch) => watch.look(wiring.node, &mut connection).await?,
+        None => 0,
+    };
+    Ok(Connected { connection, client_id, run_id, incarnation })
 }
 
 /// A call that a user may not be allowed; `None` then. A node that lets nobody in is not connected.

@@ -149,6 +149,11 @@ impl FlowDurability {
         })
     }
 
+    /// Whether something may have become of acknowledged commands.
+    pub(crate) fn has_changed(&self) -> bool {
+        !self.late.is_empty() || self.changes.has_changed().unwrap_or(false)
+    }
+
     /// Waits until something may have become of acknowledged commands. Cancel-safe.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {

@@ -35,6 +35,8 @@ pub struct NodeStatus {
     pub lowest_replica_offset: Option<u64>,
     /// How it keeps its data over a restart; `None` where it does not say.
     pub persistence: Option<Persistence>,
+    /// Questions asked so far.
+    pub polls: u64,
     /// Whether it answers.
     pub answers: bool,
     /// It does not let this user ask: writes count as safe after the loss window, and what it loses goes unnoticed.
@@ -248,6 +250,7 @@ impl NodeWatch {
             replicas: replication.map_or(0, |r| r.online()),
             lowest_replica_offset: replication.and_then(|r| r.lowest()),
             persistence: known.and_then(|known| known.persistence),
+            polls: node.started,
             answers: node.answers,
             denied: node.denied,
             incarnation: node.incarnation(),

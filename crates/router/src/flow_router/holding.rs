@@ -84,10 +84,17 @@ impl FlowRouter {
         }
     }
 
+    /// The slot is served by `node` from now on.
+    fn own(&mut self, slot: u16, node: NodeId) {
+        if std::mem::replace(&mut self.owners[slot as usize], node) != node {
+            self.gained(node);
+        }
+    }
+
     pub(super) fn release(&mut self, slot: u16, way: Way) {
         let Some(mut held) = self.held.remove(&slot) else { return };
         if let Way::Moved(node) = way {
-            self.owners[slot as usize] = node;
+            self.own(slot, node);
         }
         let owner = self.owners[slot as usize];
         while let Some(mut parked) = held.pop_first() {
@@ -121,13 +128,13 @@ impl FlowRouter {
                 self.target.refresh_soon();
                 continue;
             }
-            self.owners[slot as usize] = owner;
             let Some(first) = held.pop_first() else {
                 self.held.remove(&slot);
                 continue;
             };
             held.in_flight = 1;
             held.probing = true;
+            self.own(slot, owner);
             self.lane(owner).push_encoded(first);
         }
     }

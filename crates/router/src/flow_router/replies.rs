@@ -4,9 +4,10 @@ use tracing::{debug, warn};
 
 use super::FlowRouter;
 use super::doubt::contradiction;
+use super::durable::From;
 use crate::failure::Cause;
 use crate::held::Way;
-use crate::lane::Parked;
+use crate::lane::{Parked, Plain};
 use crate::outcome::{Outcome, classify};
 use crate::target::NodeId;
 use crate::tracker::Origin;
@@ -15,11 +16,13 @@ use crate::wire::{Answer, Event, Run};
 impl FlowRouter {
     pub(super) fn handle(&mut self, event: Event) {
         match event {
-            Event::Up { node, generation, client_id, run_id } => {
+            Event::Up { node, generation, client_id, run_id, incarnation } => {
                 self.predecessors.remove(&node);
                 if let Some(lane) = self.current(node, generation) {
-                    (lane.client_id, lane.run_id) = (client_id, run_id);
+                    lane.connected = true;
+                    (lane.client_id, lane.run_id, lane.incarnation) = (client_id, run_id, incarnation);
                     debug!(flow = self.flow, node = %self.target.address(node), "lane connected");
+                    self.up(node);
                 }
             }
             Event::Replies { node, generation, runs } => {
@@ -34,7 +37,9 @@ impl FlowRouter {
                 }
             }
             Event::Down { node, generation, was_up, reason } => {
-                if self.current(node, generation).is_some() {
+                if let Some(lane) = self.current(node, generation) {
+                    // As long as it was not let go nothing was written.
+                    let was_up = was_up && lane.has_gone();
                     self.broken(node, was_up, &reason);
                 }
             }
@@ -46,15 +51,14 @@ impl FlowRouter {
         for _ in 0..count {
             let Some(lane) = self.lanes[node.index()].as_mut() else { return };
             let ambiguous = lane.ambiguous;
+            let from = From { node, incarnation: lane.incarnation };
             let Some(answered) = lane.answered() else {
                 self.broken(node, true, "more replies than commands");
                 return;
             };
             if quiet && answer == Answer::Plain && !ambiguous {
-                let (origin, seq, effect) = answered.done(|meta| (meta.origin, meta.seq, meta.effect));
-                self.count_executed(origin);
-                self.finished(seq, effect);
-                self.tracker.settle(origin);
+                let plain = answered.take_plain();
+                self.executed_plainly(from, plain);
                 continue;
             }
             if answered.meta().origin == Origin::Lane {
@@ -65,13 +69,11 @@ impl FlowRouter {
             }
             let contradiction = contradiction(answered.meta(), answer, ambiguous);
             if quiet && contradiction.is_none() {
-                let meta = answered.done(Clone::clone);
-                self.count_executed(meta.origin);
-                self.finished(meta.seq, meta.effect);
-                self.tracker.settle(meta.origin);
+                let plain = answered.take_plain();
+                self.executed_plainly(from, plain);
             } else {
                 let parked = answered.park();
-                self.executed_while_held(parked, contradiction);
+                self.executed_while_held(from, parked, contradiction);
             }
             if ambiguous {
                 self.set_ambiguous(node, false);
@@ -86,6 +88,22 @@ impl FlowRouter {
         }
     }
 
+    /// A command was executed while no slot is held.
+    fn executed_plainly(&mut self, from: From, answered: Plain) {
+        match answered {
+            Plain::One { origin, seq, effect, db, key } => {
+                self.count_executed(origin);
+                self.finished(seq, effect);
+                self.acknowledged_one(from, origin, db, &key);
+            }
+            Plain::Many(parked) => {
+                self.count_executed(parked.meta.origin);
+                self.finished(parked.meta.seq, parked.meta.effect);
+                self.acknowledged_all(from, &parked);
+            }
+        }
+    }
+
     fn count_executed(&mut self, origin: Origin) {
         if origin != Origin::Lane {
             self.counters.executed += 1;
@@ -93,9 +111,12 @@ impl FlowRouter {
     }
 
     /// A command was executed: to be settled, or to be reported.
-    fn executed_or_contradicted(&mut self, parked: Parked, contradiction: Option<&'static str>) {
+    fn executed_or_contradicted(&mut self, from: From, parked: Parked, contradiction: Option<&'static str>) {
         match contradiction {
-            None => self.settle(&parked),
+            None => {
+                self.finished(parked.meta.seq, parked.meta.effect);
+                self.acknowledged_all(from, &parked);
+            }
             Some(why) => self.fail(parked, Cause::Contradicted, why.into()),
         }
     }
@@ -106,18 +127,18 @@ impl FlowRouter {
     }
 
     /// A command was executed while some slots are held: its own may be among them.
-    fn executed_while_held(&mut self, parked: Parked, contradiction: Option<&'static str>) {
+    fn executed_while_held(&mut self, from: From, parked: Parked, contradiction: Option<&'static str>) {
         let (slot, origin) = (parked.meta.slot, parked.meta.origin);
         self.count_executed(origin);
         self.attempts.remove(&slot);
         let Some(held) = self.held.get_mut(&slot) else {
-            self.executed_or_contradicted(parked, contradiction);
+            self.executed_or_contradicted(from, parked, contradiction);
             return;
         };
         held.in_flight = held.in_flight.saturating_sub(1);
         if held.probing {
             // The target takes commands of this slot again.
-            self.executed_or_contradicted(parked, contradiction);
+            self.executed_or_contradicted(from, parked, contradiction);
             let owner = self.owners[slot as usize];
             self.release(slot, Way::Moved(owner));
             return;
@@ -127,7 +148,7 @@ impl FlowRouter {
             self.settle(&gone);
         }
         if overtaken.broken.is_empty() {
-            self.executed_or_contradicted(parked, contradiction);
+            self.executed_or_contradicted(from, parked, contradiction);
         } else {
             let why = "executed before an earlier command of the same key that was refused";
             self.fail(parked, Cause::Overtaken, why.into());

@@ -37,7 +37,7 @@ pub(crate) fn command_of(cluster: bool, args: Vec<Bytes>) -> TargetCommand {
 }
 
 pub(crate) fn repairing(rules: Rules) -> RouterOptions {
-    RouterOptions { rules, name: None, repair: true }
+    RouterOptions { rules, repair: true, ..RouterOptions::default() }
 }
 
 /// What a failure said.

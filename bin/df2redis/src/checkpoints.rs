@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
-use checkpoint::{Inspection, Persistence, TargetIdentity};
+use checkpoint::{Inspection, Kept, TargetIdentity};
 use config::{Address, Config};
 use replica::Report;
 use replica::phase::Phase;
@@ -95,11 +95,10 @@ fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result 
         }
     }
     for node in &state.nodes {
-        let keeps = match node.persistence {
-            Persistence::Unknown => "persistence unknown",
-            Persistence::None => "no persistence",
-            Persistence::Rdb => "RDB",
-            Persistence::Aof => "AOF",
+        let keeps = match node.kept {
+            Kept::Part => "a restart may lose writes",
+            Kept::All => "on disk",
+            Kept::Always => "always on disk",
         };
         let (address, run_id, offset) = (&node.address, &node.run_id, number(node.offset));
         writeln!(text, "node            {address}, run id {run_id}, offset {offset}, {keeps}")?;

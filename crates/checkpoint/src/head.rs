@@ -2,7 +2,7 @@
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::upgrade::CURRENT;
-use crate::{NodeMark, Persistence, Phase, State, TargetIdentity};
+use crate::{Kept, NodeMark, Phase, State, TargetIdentity};
 
 /// The head record. One value, so one write of the store changes all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,12 +65,13 @@ fn encode_state(out: &mut Encoder, state: &State) {
         out.text(&node.run_id);
         out.text(&node.replication_id);
         out.u64(node.offset);
-        out.u8(match node.persistence {
-            Persistence::Unknown => 0,
-            Persistence::None => 1,
-            Persistence::Rdb => 2,
-            Persistence::Aof => 3,
+        out.u8(match node.kept {
+            Kept::Part => 0,
+            Kept::All => 1,
+            Kept::Always => 2,
         });
+        out.u64(node.keys);
+        out.u64(node.taken_ms);
     }
 }
 
@@ -105,13 +106,14 @@ fn decode_node(body: &mut Decoder<'_>) -> Result<NodeMark, DecodeError> {
         run_id: body.text()?,
         replication_id: body.text()?,
         offset: body.u64()?,
-        persistence: match body.u8()? {
-            0 => Persistence::Unknown,
-            1 => Persistence::None,
-            2 => Persistence::Rdb,
-            3 => Persistence::Aof,
+        kept: match body.u8()? {
+            0 => Kept::Part,
+            1 => Kept::All,
+            2 => Kept::Always,
             _ => return Err(DecodeError::Damaged("a kind of persistence is unknown")),
         },
+        keys: body.u64()?,
+        taken_ms: body.u64()?,
     })
 }
 

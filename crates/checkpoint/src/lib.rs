@@ -40,5 +40,5 @@ pub use durable::{Commit, Durable};
 pub use error::Error;
 pub use memory::{Failing, Memory};
 pub use offline::{Inspection, inspect, reset};
-pub use state::{NodeMark, NotInSync, Persistence, Phase, State, TargetIdentity};
+pub use state::{Kept, NodeMark, NotInSync, Phase, State, TargetIdentity};
 pub use store::Store;

@@ -33,21 +33,23 @@ pub struct NodeMark {
     /// `master_repl_offset` of `INFO replication`, in bytes; 0: unknown.
     pub offset: u64,
     /// What of its data the node finds again after a restart.
-    pub persistence: Persistence,
+    pub kept: Kept,
+    /// Its keys in all databases, about.
+    pub keys: u64,
+    /// When it was looked at, in milliseconds since the Unix epoch (the caller's clock).
+    pub taken_ms: u64,
 }
 
 /// What of its data a node finds again after a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Persistence {
-    /// Not told.
+pub enum Kept {
+    /// Not everything that counted as applied, or nothing is known.
     #[default]
-    Unknown,
-    /// Nothing.
-    None,
-    /// What the last RDB file holds.
-    Rdb,
-    /// What the append-only file holds.
-    Aof,
+    Part,
+    /// Everything that counted as applied when it was looked at.
+    All,
+    /// Everything: it reaches the disk before the reply.
+    Always,
 }
 
 /// How far a replication is.

@@ -10,7 +10,7 @@ mod upgraded;
 use crate::codec::{DecodeError, Encoder};
 use crate::head::Head;
 use crate::steps::Steps;
-use crate::{NodeMark, Persistence, Phase, State, TargetIdentity, guard, upgrade};
+use crate::{Kept, NodeMark, Phase, State, TargetIdentity, guard, upgrade};
 
 /// What version 1 could say.
 fn head_1() -> Head {
@@ -40,10 +40,12 @@ fn head_2() -> Head {
         run_id: "r".into(),
         replication_id: "p".into(),
         offset: 10,
-        persistence,
+        kept: persistence,
+        keys: 7,
+        taken_ms: 1_700_000_000_000,
     };
     head.state.as_mut().unwrap().nodes =
-        vec![node("h:1", Persistence::Aof), node("h:2", Persistence::Unknown)];
+        vec![node("h:1", Kept::All), node("h:2", Kept::Part)];
     head
 }
 

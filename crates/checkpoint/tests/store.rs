@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use checkpoint::{
-    Commit, Durable, Error, NodeMark, Persistence, Phase, State, Store, TargetIdentity, inspect, reset,
+    Commit, Durable, Error, Kept, NodeMark, Phase, State, Store, TargetIdentity, inspect, reset,
 };
 use support::{entry, state};
 
@@ -30,13 +30,15 @@ fn every_field_survives() {
     let dir = tempfile::tempdir().unwrap();
     let standalone = TargetIdentity::Standalone { address: "h:1".into(), run_id: "".into() };
     let empty = TargetIdentity::Cluster { node_ids: vec![] };
-    let persistence = [Persistence::Unknown, Persistence::None, Persistence::Rdb, Persistence::Aof];
+    let persistence = [Kept::Part, Kept::All, Kept::Always];
     let node = |n: usize, persistence| NodeMark {
         address: format!("h:{n}"),
         run_id: "é".repeat(n),
         replication_id: String::new(),
         offset: u64::MAX - n as u64,
-        persistence,
+        kept: persistence,
+        keys: 7,
+        taken_ms: 1_700_000_000_000,
     };
     for phase in [Phase::None, Phase::FullSync, Phase::Stable] {
         for (target, flows) in [(&standalone, 0), (&empty, 1), (&standalone, 300)] {

@@ -9,6 +9,7 @@ use checkpoint::NotInSync;
 use command::{Commands, CrossKey, CrossOperation, Effect, MissingKind, SourceKey, TargetCommand, Treatment};
 use router::cross::{Transfer, transfer};
 use repair::Verdict;
+use router::durability::Event;
 use router::{Cause, Failure, Origin};
 use tracing::{debug, warn};
 
@@ -326,6 +327,10 @@ impl FlowTask {
         let origin = self.open(place);
         self.router.tracker().add(origin);
         self.close(origin);
+        if self.shared.repair && place == Place::Record {
+            // Rule 15: it was not sent, so no fence holds that it may lie in.
+            self.repairs.moved(self.next, &keys, repair::Cause::Doubtful);
+        }
         self.repair_keys(keys, repair::Cause::Doubtful, reason, Some(origin));
     }
 
@@ -333,6 +338,9 @@ impl FlowTask {
     /// their records are applied (repair rules 3, 9 and 10).
     pub(crate) async fn record_doubts(&mut self) -> Result<(), End> {
         loop {
+            if let Some(event) = self.router.take_target_events().pop() {
+                return Err(self.lost_beyond(event).await);
+            }
             let failures = self.router.take_failures();
             if failures.is_empty() && self.doubts.is_empty() {
                 return Ok(());
@@ -355,6 +363,16 @@ impl FlowTask {
             for origin in doubts.into_iter().filter_map(|doubt| doubt.origin) {
                 self.router.tracker().settle(origin);
             }
+        }
+    }
+
+    /// The target lost more than is remembered (repair rule 30). What counts as applied now must not be resumed from.
+    async fn lost_beyond(&mut self, event: Event) -> End {
+        let Event::LostBeyond { node, reason } = event;
+        let entry = Entry::edit(|state| (state.phase, state.reconcile) = (checkpoint::Phase::FullSync, true));
+        match self.shared.ledger.write(entry).await {
+            Ok(()) => End::StartOver(format!("target {node}: {reason}")),
+            Err(error) => End::Fatal(error.into()),
         }
     }
 

@@ -10,6 +10,7 @@ use config::ExistingData;
 use flow::{Answer, AttachError, Attachment, Resume};
 use resp::Class;
 use router::Target;
+use router::durability::{self, Comparison, Mark, NodeWatch};
 use router::side::Side;
 use repair::ReaderOptions;
 use tokio::sync::watch;
@@ -92,6 +93,9 @@ impl Replica {
         self.status.opened(ledger.state().and_then(resume).is_some());
         let (count, first) = ledger.listed(SHOWN_NOT_IN_SYNC);
         self.status.set_not_in_sync(count, first);
+        if self.settings.store.is_none() {
+            self.clean_spool()?;
+        }
         let Some(target) = self.target().await? else { return Ok(Finished::Stopped) };
         startup::check_identity(&self.settings, ledger.state().as_ref(), &target)?;
         let mapping = self.settings.mapping(target.is_cluster())?;
@@ -99,8 +103,17 @@ impl Replica {
         if !self.retire(&target, &ledger).await? {
             return Ok(Finished::Stopped);
         }
+        let nodes = NodeWatch::start(
+            target.clone(),
+            durability::Settings {
+                loss_window: self.settings.loss_window,
+                rules: self.settings.rules,
+                ..durability::Settings::default()
+            },
+        );
         let resumes = ledger.state().and_then(resume).is_some();
-        if resumes && self.target_is_empty(&target).await? {
+        let lost = if resumes { self.lost_meanwhile(&nodes, &ledger).await } else { None };
+        if resumes && lost.is_none() && self.target_is_empty(&target).await? {
             // A source that was flushed leaves an empty target as well, so this is not decided here.
             warn!(
                 "the target is empty although this checkpoint has written to it, and the source is not; if its data was \
@@ -109,10 +122,11 @@ impl Replica {
         }
         let mut run = Run {
             target,
+            nodes: Some(nodes),
             mapping,
             ledger: ledger.clone(),
             session: None,
-            start_over: None,
+            start_over: lost,
             attempts: Attempts::new(self.settings.seed),
         };
         loop {
@@ -150,6 +164,41 @@ impl Replica {
                 return Ok(finished);
             }
         }
+    }
+
+    /// Whether the target lost writes that counted as applied while nobody watched it: why it needs a full sync.
+    async fn lost_meanwhile(&self, nodes: &Arc<NodeWatch>, ledger: &Ledger) -> Option<String> {
+        if !self.settings.rules.on(30) {
+            return None;
+        }
+        let stored: Vec<Mark> = ledger.state()?.nodes.iter().map(startup::mark).collect();
+        let compared = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => return None,
+            compared = nodes.compare(&stored) => compared,
+        };
+        match &compared {
+            Comparison::Same => None,
+            Comparison::Unknown { reason } => {
+                warn!(reason, "whether the target lost writes since the last run cannot be told");
+                None
+            }
+            Comparison::Restarted { node, .. } | Comparison::TookOver { node, .. } => {
+                let lost = compared.may_have_lost().map(|why| format!("target {node}: {why}"));
+                info!(node, lost, "the target was restarted or failed over since the last run");
+                lost
+            }
+        }
+    }
+
+    /// What an earlier run had in its spool comes again from the source.
+    fn clean_spool(&self) -> Result<(), Error> {
+        let dir = self.settings.checkpoint_dir.join("spool");
+        let removed = spool::clean(&dir).map_err(|source| Error::Spool { dir, source })?;
+        if removed > 0 {
+            info!(removed, "spool segments of an earlier run removed");
+        }
+        Ok(())
     }
 
     /// What follows from the end of an attachment. `Some`: the end of the run.
@@ -462,6 +511,7 @@ impl Replica {
         self.status.set_backlog(backlog);
         Ok(Shared {
             target: run.target.clone(),
+            nodes: run.nodes.clone(),
             mapping: run.mapping.clone(),
             ledger: run.ledger.clone(),
             status: self.status.clone(),
@@ -470,6 +520,7 @@ impl Replica {
             window: (WINDOW / flows).clamp(256 << 10, 4 << 20),
             flows,
             repair: refused.is_none(),
+            began_empty: false,
             misplaced: AtomicU64::new(0),
             reconcile: AtomicBool::new(false),
             checkpoint_due: tokio::sync::Notify::new(),
@@ -575,7 +626,8 @@ impl Replica {
         if known && merge {
             warn!("keys that the source lacks stay on the target (on_existing_data: merge)");
         }
-        let shared = self.shared(attachment, run, source).await?;
+        let mut shared = self.shared(attachment, run, source).await?;
+        shared.began_empty = !found;
         // It names the target before the first write goes out: what a crash leaves behind is known as ours.
         let state = State {
             phase: Stored::FullSync,
@@ -668,6 +720,7 @@ impl Replica {
 /// What lives from one attempt to the next.
 struct Run {
     target: Arc<Target>,
+    nodes: Option<Arc<NodeWatch>>,
     mapping: Mapping,
     ledger: Ledger,
     session: Option<Session>,

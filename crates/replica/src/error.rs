@@ -20,6 +20,14 @@ pub enum Error {
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(std::sync::Arc<checkpoint::Error>),
+    /// Leftovers in the spool cannot be removed.
+    #[error("spool {}: {source}; check the directory's owner", dir.display())]
+    Spool {
+        /// The directory.
+        dir: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A part of the engine is gone without saying why.
     #[error("a part of the program ended unexpectedly; this is a bug")]
     Ended,
@@ -97,7 +105,7 @@ impl Error {
             Error::Target(error) => of_class(error.class()),
             Error::SourceSilent(_) | Error::SourceAway { .. } | Error::TargetAway { .. } => Exit::Temporary,
             Error::Mapping(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
-            Error::Ended => Exit::Failed,
+            Error::Ended | Error::Spool { .. } => Exit::Failed,
             Error::Checkpoint(_)
             | Error::OtherTarget { .. }
             | Error::ForeignData { .. }

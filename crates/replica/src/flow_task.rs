@@ -10,13 +10,13 @@ mod known_keys;
 mod repairing;
 mod waiting;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Global, SourceKey, Translator};
+use command::{Doubts, Global, SourceKey, Translator};
 use flow::EofToken;
 use journal::{Entry, LsnCounter};
 use repair::Repairs;
@@ -51,6 +51,10 @@ pub struct FlowTask {
     pub(crate) status: Arc<FlowStatus>,
     pub(crate) repairs: Repairs,
     pub(crate) doubts: Vec<Doubt>,
+    /// Looks for records that do not say what the source did.
+    suspicions: Doubts,
+    /// Keys to be read again a while after a record that may not have said everything, and when (unix ms).
+    suspects: BTreeMap<SourceKey, u64>,
     pub(crate) now_ms: u64,
     /// Databases of the target that are known to exist.
     pub(crate) databases: HashSet<u32>,
@@ -83,8 +87,10 @@ impl FlowTask {
             rules: shared.rules,
             name: Some(format!("df2redis-{}", shared.ledger.name())),
             repair: shared.repair,
+            durability: shared.nodes.clone(),
         };
-        let router = FlowRouter::with(shared.target.clone(), flow, shared.window, options);
+        let mut router = FlowRouter::with(shared.target.clone(), flow, shared.window, options);
+        router.set_ttl_history(shared.began_empty);
         let dialect = Arc::new(shared.target.dialect().clone());
         let repairs = Repairs::new(flow, shared.flows, repair::Limits::default(), shared.rules);
         FlowTask {
@@ -98,6 +104,8 @@ impl FlowTask {
             channels,
             status,
             doubts: Vec::new(),
+            suspicions: Doubts::new(),
+            suspects: BTreeMap::new(),
             databases: HashSet::from([0]),
             noted: HashSet::new(),
             known: None,
@@ -306,7 +314,8 @@ impl FlowTask {
         let applied = self.router.applied();
         debug_assert!(applied <= self.router.tracker().dispatched());
         self.status.applied.store(applied, Relaxed);
-        self.status.spooled.store(self.channels.input.bytes() as u64, Relaxed);
+        let levels = self.channels.input.gauge().levels();
+        self.status.set_spool(levels.memory, levels.disk, levels.stalled);
         self.status.set_router(self.router.counters(), self.router.waiting());
         self.channels.applied.send_if_modified(|value| std::mem::replace(value, applied) != applied);
     }

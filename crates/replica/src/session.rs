@@ -30,6 +30,9 @@ use crate::status::FlowStatus;
 
 pub use coordinator::{Ending, Progress};
 
+/// A task that was not polled for so long is stuck.
+const HEART: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// How the flows of a session begin.
 #[derive(Debug)]
 pub enum Beginning {
@@ -159,9 +162,9 @@ impl Session {
                 position,
                 reserved: reserved.clone(),
             };
-            session.tasks.push(tokio::spawn(
-                FlowTask::new(id, shared.clone(), status.clone(), channels).run(start),
-            ));
+            let task = FlowTask::new(id, shared.clone(), status.clone(), channels);
+            let heart = shared.status.heart(format!("flow {id}"), HEART);
+            session.tasks.push(tokio::spawn(async move { heart.during(task.run(start)).await }));
             session.orders.push(orders);
             ends.push(coordinator::FlowEnd {
                 applied: applied_out.clone(),
@@ -193,9 +196,10 @@ impl Session {
             stop_flows: session.stop_flows.clone(),
             interval,
         };
+        let heart = session.shared.status.heart("coordinator", HEART);
         session.tasks.push(tokio::spawn(async move {
             // An engine that does not listen has ended.
-            let _ = ended_in.send(coordinator.run().await);
+            let _ = ended_in.send(heart.during(coordinator.run()).await);
         }));
         (session.commands, session.progress, session.ended) = (commands, progress_out, ended);
         session

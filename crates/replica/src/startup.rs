@@ -1,9 +1,10 @@
 //! Before the first byte is written: is this the target the checkpoint knows, and may we write to it.
 
-use checkpoint::{Phase, State, TargetIdentity};
+use checkpoint::{Kept, NodeMark, Phase, State, TargetIdentity};
 use command::Mapping;
 use config::ExistingData;
 use router::side::Side;
+use router::durability::{self, Mark};
 use router::{Identity, Retired, Target};
 use tracing::{info, warn};
 
@@ -89,6 +90,40 @@ pub async fn first_contact(
             info!("target emptied");
             Ok(false)
         }
+    }
+}
+
+/// A node as the checkpoint keeps it.
+pub fn stored_mark(mark: Mark) -> NodeMark {
+    NodeMark {
+        address: mark.address,
+        run_id: mark.run_id,
+        replication_id: mark.replid,
+        offset: mark.offset,
+        kept: match mark.kept {
+            durability::Kept::Part => Kept::Part,
+            durability::Kept::All => Kept::All,
+            durability::Kept::Always => Kept::Always,
+        },
+        keys: mark.keys,
+        taken_ms: mark.taken_ms,
+    }
+}
+
+/// A node as the target's watch knows it.
+pub fn mark(stored: &NodeMark) -> Mark {
+    Mark {
+        address: stored.address.clone(),
+        run_id: stored.run_id.clone(),
+        replid: stored.replication_id.clone(),
+        offset: stored.offset,
+        kept: match stored.kept {
+            Kept::Part => durability::Kept::Part,
+            Kept::All => durability::Kept::All,
+            Kept::Always => durability::Kept::Always,
+        },
+        keys: stored.keys,
+        taken_ms: stored.taken_ms,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use checkpoint::{NodeMark, NotInSync, Persistence, Phase, State, TargetIdentity};
+use checkpoint::{Kept, NodeMark, NotInSync, Phase, State, TargetIdentity};
 
 /// A state that is different for every `n`.
 pub fn state(n: u64) -> State {
@@ -22,7 +22,9 @@ pub fn state(n: u64) -> State {
             run_id: format!("{n:040x}"),
             replication_id: "0f".repeat(20),
             offset: n * 100,
-            persistence: Persistence::Aof,
+            kept: Kept::All,
+            keys: 7,
+            taken_ms: 1_700_000_000_000,
         }],
     }
 }

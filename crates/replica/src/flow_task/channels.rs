@@ -7,6 +7,7 @@ use checkpoint::NotInSync;
 use command::{Global, Mapping, SourceKey};
 use flow::EofToken;
 use router::Target;
+use router::durability::NodeWatch;
 use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot, watch};
@@ -22,6 +23,8 @@ use crate::status::Status;
 pub struct Shared {
     /// The servers.
     pub target: Arc<Target>,
+    /// What the target's nodes may still lose.
+    pub nodes: Option<Arc<NodeWatch>>,
     /// Names of keys on the target.
     pub mapping: Mapping,
     /// The checkpoint.
@@ -38,6 +41,8 @@ pub struct Shared {
     pub flows: usize,
     /// Whether keys can be read from the source and repaired.
     pub repair: bool,
+    /// The target held nothing when this session began with a snapshot: nothing on it expires but what was sent since.
+    pub began_empty: bool,
     /// Snapshot keys that came on another flow than their name says.
     pub misplaced: AtomicU64,
     /// The target may hold keys that the source lacks.

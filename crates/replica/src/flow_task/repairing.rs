@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use checkpoint::NotInSync;
-use command::{Global, SourceKey};
+use command::{Doubt as Suspicion, DoubtfulWhy, Global, SourceKey};
 use repair::{Cause, Placement, Value, Verdict};
 use router::Origin;
 
@@ -12,6 +12,11 @@ use crate::apply::{Doubt, MOVING, Place, UNCERTAIN};
 use crate::fences::{Answer, Request};
 use crate::global;
 use crate::ledger::Entry;
+
+/// Keys that wait to be read again because a record may not have said everything.
+const SUSPECTS: usize = 50_000;
+/// How long they wait (ms): a key that many such records touch is read once for all of them.
+const SUSPECT_PAUSE: u64 = 1_000;
 
 impl FlowTask {
     /// Keys that were under repair when the program ended.
@@ -43,15 +48,8 @@ impl FlowTask {
             }
         }
         self.remove_stale(record.db, &record.args).await?;
-        if self.shared.repair
-            && let Some(why) = command::doubtful(record.db, &record.args)
-        {
-            let keys = keys_touched(record.db, &record.args);
-            if !keys.is_empty() {
-                let origin = self.open_handed_over();
-                self.repair_keys(keys, Cause::Doubtful, &why.to_string(), Some(origin));
-                return Ok(None);
-            }
+        if self.shared.repair && self.suspect(&record) {
+            return Ok(None);
         }
         if self.repairs.is_empty() {
             return Ok(Some(record));
@@ -68,6 +66,56 @@ impl FlowTask {
                 self.repair_keys(keys, Cause::Moving, MOVING, Some(origin));
                 Ok(None)
             }
+        }
+    }
+
+    /// Looks whether a record says what the source did. Returns whether it is not sent because it does not.
+    fn suspect(&mut self, record: &journal::Record) -> bool {
+        let mut own = None;
+        for Suspicion { key, why } in self.suspicions.record(record) {
+            if why.is_likely() && record.args.contains(&key.key) {
+                own = Some((key, why));
+            } else {
+                self.suspect_key(key, why);
+            }
+        }
+        let Some((_, why)) = own else { return false };
+        let origin = self.open_handed_over();
+        let keys = keys_touched(record.db, &record.args);
+        // Rule 14 in its simplest form: a fence that is under way when the record comes is read again.
+        self.repairs.moved(self.next, &keys, Cause::Doubtful);
+        self.repair_keys(keys, Cause::Doubtful, &why.to_string(), Some(origin));
+        true
+    }
+
+    /// A key that was probably left right: it is read some time later, once for many records.
+    fn suspect_key(&mut self, key: SourceKey, why: DoubtfulWhy) {
+        let named = self.shared.mapping.target_name(key.db, &key.key);
+        let expires = named.is_some_and(|(db, name)| self.router.may_expire(db, &name));
+        if why == DoubtfulWhy::ExpiryKept && !expires {
+            return;
+        }
+        if self.suspects.len() >= SUSPECTS {
+            self.repair_keys(vec![key], Cause::Doubtful, &why.to_string(), None);
+            return;
+        }
+        let at = self.now_ms + SUSPECT_PAUSE;
+        self.suspects.entry(key).or_insert(at);
+    }
+
+    /// Keys whose time has come. `quiet`: no record is at hand that could clear anything up.
+    fn repair_suspects(&mut self, quiet: bool) {
+        if quiet && let Some(Suspicion { key, why }) = self.suspicions.quiet() {
+            self.suspect_key(key, why);
+        }
+        if self.suspects.is_empty() {
+            return;
+        }
+        let now = self.shared.clock.now_ms();
+        let due: Vec<SourceKey> =
+            self.suspects.extract_if(.., |_, at| *at <= now).map(|(key, _)| key).collect();
+        if !due.is_empty() {
+            self.repair_keys(due, Cause::Doubtful, "the source may have done more than its record says", None);
         }
     }
 
@@ -139,6 +187,7 @@ impl FlowTask {
 
     /// Asks the source, places what is due, and lets go of what is settled.
     pub(super) async fn step_repairs(&mut self) -> Result<(), End> {
+        self.repair_suspects(self.channels.input.bytes() == 0);
         if self.repairs.is_empty() && !self.router.has_repairs() {
             return Ok(());
         }
@@ -149,6 +198,10 @@ impl FlowTask {
             let _ = self.channels.fences.send(Request { flow: self.flow, batch });
         }
         self.place_values().await
+    }
+
+    pub(super) fn has_repairs_to_look_at(&self) -> bool {
+        !self.repairs.is_empty() || !self.suspects.is_empty()
     }
 
     pub(super) fn fence_answered(&mut self, answer: Answer) {

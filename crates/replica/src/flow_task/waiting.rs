@@ -72,7 +72,7 @@ impl FlowTask {
         }
         self.tell_position();
         loop {
-            let look = !self.repairs.is_empty();
+            let look = self.has_repairs_to_look_at();
             tokio::select! {
                 biased;
                 () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use checkpoint::State;
 use command::SourceKey;
+use router::durability::Settlement;
 use router::side::Side;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -22,6 +23,8 @@ use crate::status::{FlowStatus, SHOWN_NOT_IN_SYNC};
 
 /// Two checkpoints are at least this far apart, so that a fast stream costs one for a few thousand records.
 const SPACING: Duration = Duration::from_millis(20);
+/// How long the target's nodes may take to tell that they keep what they acknowledged, before that is mentioned.
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// How far the flows of a session are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -248,6 +251,9 @@ impl Coordinator {
         clean_stop: bool,
     ) -> Result<(), Ending> {
         let target = startup::identity(&self.shared.target);
+        // After the LSNs that they are stored with.
+        let marks = self.shared.nodes.as_ref().map(|nodes| nodes.marks()).unwrap_or_default();
+        let marks: Vec<_> = marks.into_iter().map(startup::stored_mark).collect();
         let stored = applied.clone();
         let mut entry = Entry::edit(move |state| {
             for (stored, now) in state.applied.iter_mut().zip(&applied) {
@@ -262,6 +268,9 @@ impl Coordinator {
                 }
             }
             state.target = target;
+            if !marks.is_empty() {
+                state.nodes = marks;
+            }
         })
         .unlist(gone);
         if clean_stop {
@@ -293,16 +302,15 @@ impl Coordinator {
         // Made anew, so that nothing of an earlier one can come behind it.
         let mut side = Side::new(self.shared.target.clone());
         loop {
-            let mapping = &self.shared.mapping;
             let result = tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return Ok(()),
-                result = global::execute(&mut side, mapping, &global) => result,
+                result = self.execute_everywhere(&mut side, &global) => result,
             };
             match result {
                 Ok(()) => break,
-                Err(error) => {
-                    warn!(command = ?global, %error, "global command not executed yet");
+                Err(why) => {
+                    warn!(command = ?global, why, "global command not executed yet");
                     tokio::select! {
                         biased;
                         () = stopped(&mut stop) => return Ok(()),
@@ -333,6 +341,26 @@ impl Coordinator {
         }
         self.order_all(|| Order::GlobalDone);
         Ok(())
+    }
+
+    /// Executes a global command until every node has it for good (repair rule 29).
+    async fn execute_everywhere(&self, side: &mut Side, global: &command::Global) -> Result<(), String> {
+        let nodes = self.shared.nodes.as_ref().filter(|_| self.shared.rules.on(29));
+        let standing = match nodes {
+            Some(nodes) => Some(nodes.stand(&self.shared.target.masters(), SETTLE).await),
+            None => None,
+        };
+        global::execute(side, &self.shared.mapping, global).await.map_err(|error| error.to_string())?;
+        let (Some(nodes), Some(standing)) = (nodes, standing) else { return Ok(()) };
+        loop {
+            match nodes.settle_all(&standing, SETTLE).await {
+                Settlement::Settled => return Ok(()),
+                Settlement::Changed(nodes) => return Err(format!("{} nodes failed over meanwhile", nodes.len())),
+                Settlement::Waiting(nodes) => {
+                    warn!(nodes = nodes.len(), "a global command waits for the replicas of the target's nodes");
+                }
+            }
+        }
     }
 
     fn order_all(&self, order: impl Fn() -> Order) {

@@ -25,6 +25,11 @@ impl FlowRouter {
         }
     }
 
+    /// Whether the key may have an expiry on the target. Where nothing is known of what was there before, any may.
+    pub fn may_expire(&self, db: u32, name: &[u8]) -> bool {
+        self.deadlines.possible(db, name)
+    }
+
     /// Whether a repaired value is on its way.
     pub fn has_repairs(&self) -> bool {
         self.tracker.has_repairs()

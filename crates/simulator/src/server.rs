@@ -104,19 +104,20 @@ impl Shared {
 /// Accepts connections until the master stops.
 pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
     let mut epoch = shared.epoch.subscribe();
-    loop {
+    // It may have been stopped before this task ran for the first time.
+    while !epoch.borrow_and_update().1 {
         tokio::select! {
             biased;
+            changed = epoch.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
             accepted = listener.accept() => {
                 if let Ok((socket, peer)) = accepted {
                     let _ = socket.set_nodelay(true);
                     let (reader, writer) = socket.into_split();
                     serve(&shared, Box::new(reader), Box::new(writer), peer.to_string());
-                }
-            }
-            changed = epoch.changed() => {
-                if changed.is_err() || epoch.borrow().1 {
-                    return;
                 }
             }
         }
@@ -127,12 +128,12 @@ pub(crate) async fn listen(shared: Arc<Shared>, listener: TcpListener) {
 pub(crate) async fn expire(shared: Arc<Shared>) {
     let mut epoch = shared.epoch.subscribe();
     let faults = shared.engine().faults.clone();
-    loop {
+    while !epoch.borrow_and_update().1 {
         let wait = shared.engine().until_next_expiry().unwrap_or(FAR).clamp(EXPIRY_TICK, FAR);
         tokio::select! {
             biased;
             changed = epoch.changed() => {
-                if changed.is_err() || epoch.borrow().1 {
+                if changed.is_err() {
                     return;
                 }
             }
@@ -229,14 +230,14 @@ impl Client {
                 Then::Act(Step::Later, args) => {
                     // Reading meanwhile shows when the client goes away.
                     tokio::select! {
-                    biased;
-                                () = self.shared.some_change() => {}
-                                n = self.reader.read_buf(&mut self.buf) => {
-                                    if n? == 0 {
-                                        return Ok(());
-                                    }
-                                }
+                        biased;
+                        () = self.shared.some_change() => {}
+                        n = self.reader.read_buf(&mut self.buf) => {
+                            if n? == 0 {
+                                return Ok(());
                             }
+                        }
+                    }
                     retry = Some(args);
                 }
                 Then::Act(Step::Flow(link, _), _) => return self.flow(link, writer).await,

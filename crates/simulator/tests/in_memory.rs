@@ -90,3 +90,12 @@ fn a_stopped_master_closes_what_it_is_given() {
         assert_eq!(ours.read_to_end(&mut rest).await.unwrap(), 0);
     });
 }
+
+#[test]
+fn a_master_may_be_stopped_before_it_has_run() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let master = Simulator::builder().start().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), master.stop()).await.unwrap();
+    });
+}

@@ -106,6 +106,8 @@ async fn a_write_that_succeeds_in_part_is_taken_back() {
         }
     }
     assert!(files(&dir).len() > 1, "no attempt succeeded behind one that did not");
+    let lengths = || files(&dir).iter().map(|file| file.metadata().unwrap().len()).sum::<u64>();
+    until("what did not succeed is given back", || lengths() == gauge.levels().disk);
     drop(sender);
     assert!(all(&mut receiver).await == pushed);
     until("no files", || files(&dir).is_empty());

@@ -57,15 +57,15 @@ async fn every_byte_is_covered() {
         let error = error_after(|segment| {
             len = length(segment);
             let mut damaged = fs::read(segment).unwrap();
-            // Every bit in turn.
-            damaged[at] ^= 1 << (at % 8);
+            // How long the segment is depends on how many chunks a write took.
+            damaged[at.min(len - 1)] ^= 1 << (at % 8);
             fs::write(segment, damaged).unwrap();
         })
         .await;
         assert!(matches!(error, Error::Corrupt { .. }), "byte {at}: {error}");
         corrupt += 1;
         at += 1;
-        if at == len {
+        if at >= len {
             break;
         }
     }
@@ -79,12 +79,17 @@ async fn a_segment_cut_anywhere_is_noticed() {
         let mut len = 0;
         let error = error_after(|segment| {
             len = length(segment);
-            fs::OpenOptions::new().write(true).open(segment).unwrap().set_len(at).unwrap();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(segment)
+                .unwrap()
+                .set_len(at.min(len as u64 - 1))
+                .unwrap();
         })
         .await;
         assert!(matches!(error, Error::Truncated { .. }), "cut at {at}: {error}");
         at += 1;
-        if at == len as u64 {
+        if at >= len as u64 {
             break;
         }
     }
@@ -115,7 +120,7 @@ async fn a_segment_of_another_spool_is_not_taken_for_ours() {
 #[tokio::test]
 async fn frames_that_change_places_are_noticed() {
     let error = error_after(|segment| {
-        // Frames of 64 bytes behind 16 of their own and 32 of the segment; the first batch fills several.
+        // Frames of 64 bytes behind 16 of their own and 32 of the segment, where the first write took several chunks.
         let mut damaged = fs::read(segment).unwrap();
         let (first, second) = (damaged[32..112].to_vec(), damaged[112..192].to_vec());
         assert_ne!(first, second);

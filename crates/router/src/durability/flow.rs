@@ -58,6 +58,8 @@ pub struct FlowDurability {
     watch: Arc<NodeWatch>,
     nodes: Vec<Option<Watched>>,
     changes: watch::Receiver<u64>,
+    /// Something changed that was not looked at.
+    unseen: bool,
     /// Lost, but acknowledged when that was already dealt with.
     late: Vec<LostWrite>,
 }
@@ -66,7 +68,7 @@ impl FlowDurability {
     /// Nothing is acknowledged yet.
     pub fn new(watch: Arc<NodeWatch>) -> Self {
         let changes = watch.changes();
-        FlowDurability { watch, nodes: Vec::new(), changes, late: Vec::new() }
+        FlowDurability { watch, nodes: Vec::new(), changes, unseen: false, late: Vec::new() }
     }
 
     /// The nodes that are watched.
@@ -151,7 +153,7 @@ impl FlowDurability {
 
     /// Whether something may have become of acknowledged commands.
     pub(crate) fn has_changed(&self) -> bool {
-        !self.late.is_empty() || self.changes.has_changed().unwrap_or(false)
+        self.unseen || !self.late.is_empty() || self.changes.has_changed().unwrap_or(false)
     }
 
     /// Waits until something may have become of acknowledged commands. Cancel-safe.
@@ -160,11 +162,13 @@ impl FlowDurability {
             // The watch is kept by this flow itself.
             std::future::pending::<()>().await;
         }
+        self.unseen = true;
     }
 
     /// What became of acknowledged commands since the last call.
     pub fn resolve(&mut self) -> Resolved {
         self.changes.mark_unchanged();
+        self.unseen = false;
         let mut resolved = Resolved::default();
         for watched in self.nodes.iter_mut().flatten() {
             let (incarnation, verdict) = watched.shared.verdict();

@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     incarnation: AtomicU64,
     /// The poll that somebody waits for.
     wanted: AtomicU64,
+    /// The same, also where writes count as settled at once.
+    asked: AtomicU64,
     /// One more than the highest tag of a write.
     newest: AtomicU64,
     pub(crate) wake: Notify,
@@ -33,6 +35,7 @@ impl Shared {
             forget: AtomicU64::new(0),
             incarnation: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             newest: AtomicU64::new(0),
             wake: Notify::new(),
             polling: AtomicBool::new(false),
@@ -118,9 +121,16 @@ impl Shared {
         }
     }
 
+    /// Somebody waits for a poll that is sent from now on.
+    pub(crate) fn ask(&self, tag: u64) {
+        self.asked.fetch_max(tag + 1, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
     /// Whether a poll is due that somebody waits for.
     pub(crate) fn is_wanted(&self) -> bool {
         let verdict = self.glance();
-        !verdict.at_once && self.wanted.load(Ordering::Relaxed) > verdict.settled
+        let asked = self.asked.load(Ordering::Relaxed) > verdict.settled;
+        asked || !verdict.at_once && self.wanted.load(Ordering::Relaxed) > verdict.settled
     }
 }

@@ -287,17 +287,17 @@ impl NodeWatch {
             standing.nodes.iter().map(|(node, stood)| (*node, *stood, self.shared(*node))).collect();
         let tags: Vec<_> = nodes.iter().map(|(.., shared)| shared.started()).collect();
         for ((.., shared), tag) in nodes.iter().zip(&tags) {
-            shared.want(*tag);
+            shared.ask(*tag);
         }
         loop {
             changes.mark_unchanged();
             let (mut changed, mut waiting) = (Vec::new(), Vec::new());
             for ((node, stood, shared), tag) in nodes.iter().zip(&tags) {
                 let (incarnation, verdict) = shared.verdict();
-                let sound = shared.with(|n| n.answers && !n.away);
                 match stood {
+                    // Only a poll that was sent since then tells that the node has not been another one meanwhile.
                     Some(stood) if *stood == incarnation => {
-                        if !(verdict.settled > *tag || verdict.at_once && sound) {
+                        if verdict.settled <= *tag {
                             waiting.push(*node);
                         }
                     }

@@ -1,0 +1,99 @@
+//! A cluster: a replica takes over that lacks some writes, a handover, slots that move.
+
+use router::durability::Comparison;
+use scenarios::servers::Cluster;
+
+use crate::support::{Bed, connect};
+
+/// A megabyte, to fill the buffers between a master and its replica.
+const BIG: usize = 1 << 20;
+
+/// Fills what the kernel buffers between a master and its paused replica, so that what follows stays with the master.
+fn fill_link(cluster: &Cluster, master: usize) {
+    let mut client = cluster.nodes()[master].client();
+    let value = "x".repeat(BIG);
+    let slot = cluster.masters().into_iter().find(|node| node.index == master).unwrap().slots[0].0;
+    let key = (0..).map(|n| format!("fill:{n}")).find(|key| cluster.slot_of(key.as_bytes()) == slot).unwrap();
+    for _ in 0..32 {
+        client.call(&["SET", &key, &value]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_takes_over_without_the_last_writes_lost_them() {
+    let mut cluster = Cluster::with_replicas();
+    let mut bed = Bed::on(&cluster.seeds()).await;
+    bed.write("old", 600);
+    bed.settle().await;
+    bed.polled().await;
+    let marks = bed.watch.marks();
+    assert_eq!(marks.len(), 3);
+    let replica = cluster.replica_of(0).unwrap();
+    cluster.nodes()[replica].pause();
+    fill_link(&cluster, 0);
+    bed.write("new", 600);
+    bed.answered().await;
+    let on_master: Vec<String> = (0..600)
+        .map(|n| format!("new:{n}"))
+        .filter(|key| cluster.master_of(cluster.slot_of(key.as_bytes())) == 0)
+        .collect();
+    assert!(on_master.len() > 50);
+    bed.until("the others to be settled", |bed| bed.router.unsettled() as usize == on_master.len()).await;
+    cluster.kill(0);
+    cluster.nodes()[replica].resume();
+    bed.write("later", 100);
+    bed.settle().await;
+    let missed: Vec<_> = on_master.iter().filter(|key| !bed.lost.contains(*key)).collect();
+    assert!(missed.is_empty(), "not reported: {missed:?}; {bed:?}");
+    assert_eq!(bed.lost.len(), on_master.len(), "{bed:?}");
+    assert_eq!(bed.events, [], "{bed:?}");
+    assert_eq!(bed.wrong(|key| cluster.client_for(key.as_bytes())), Vec::<String>::new());
+    // What counted as applied before the failover was safe.
+    let found =
+        router::durability::NodeWatch::start(connect(&cluster.seeds()[1..]).await, Default::default());
+    let comparison = found.compare(&marks).await;
+    assert!(matches!(comparison, Comparison::TookOver { may_have_lost: None, .. }), "{comparison:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handover_under_writes_loses_nothing_unnoticed() {
+    let cluster = Cluster::with_replicas();
+    let mut bed = Bed::on(&cluster.seeds()).await;
+    bed.write("old", 600);
+    bed.settle().await;
+    bed.polled().await;
+    let replica = cluster.replica_of(0).unwrap();
+    for round in 0..5 {
+        bed.write(&format!("round{round}"), 600);
+        if round == 2 {
+            cluster.nodes()[replica].client().call(&["CLUSTER", "FAILOVER"]);
+        }
+        bed.answered().await;
+    }
+    bed.until("the handover", |_| cluster.masters().iter().any(|node| node.index == replica)).await;
+    bed.write("later", 600);
+    bed.settle().await;
+    assert_eq!((bed.lost_of("old"), bed.events.len()), (0, 0), "{bed:?}");
+    assert_eq!(bed.wrong(|key| cluster.client_for(key.as_bytes())), Vec::<String>::new());
+    println!("reported as lost after a handover that lost nothing: {} of 3000", bed.lost.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_that_move_lose_nothing() {
+    let cluster = Cluster::with_replicas();
+    let mut bed = Bed::on(&cluster.seeds()).await;
+    bed.write("key", 600);
+    bed.settle().await;
+    let moving: Vec<u16> = (0..10).map(|n| cluster.slot_of(format!("key:{n}").as_bytes())).collect();
+    for slot in moving {
+        bed.write("key", 600);
+        let owner = cluster.master_of(slot);
+        let to = cluster.masters().iter().map(|node| node.index).find(|index| *index != owner).unwrap();
+        cluster.migrate_slot(slot, to);
+    }
+    bed.write("key", 600);
+    bed.settle().await;
+    assert!(bed.router.counters().redirects > 0);
+    assert_eq!((bed.lost.len(), bed.doubtful.len(), bed.events.len()), (0, 0, 0), "{bed:?}");
+    assert_eq!(bed.wrong(|key| cluster.client_for(key.as_bytes())), Vec::<String>::new());
+}

@@ -1,0 +1,178 @@
+//! One server: killed, and back with all, some or none of its data.
+
+use std::time::Duration;
+
+use router::durability::{Comparison, NodeWatch, Settings, Settlement};
+use scenarios::servers::{RedisOptions, RedisServer};
+use scenarios::wait;
+
+use crate::support::{Bed, connect};
+
+fn with(extra: &[&str]) -> RedisOptions {
+    RedisOptions { extra: extra.iter().map(|word| (*word).to_owned()).collect(), ..RedisOptions::default() }
+}
+
+fn save(server: &RedisServer) {
+    let mut client = server.client();
+    let lastsave = |client: &mut scenarios::client::Client| client.number(&["LASTSAVE"]);
+    let before = lastsave(&mut client);
+    // The time is told in seconds, so a save within the second of the start would not show.
+    wait::until(Duration::from_secs(20), "a save in a later second", || {
+        client.call(&["BGSAVE"]);
+        wait::until(Duration::from_secs(20), "the save to end", || {
+            client.info("persistence", "rdb_bgsave_in_progress").as_deref() == Some("0")
+        });
+        lastsave(&mut client) > before
+    });
+}
+
+fn last_save(bed: &Bed) -> u64 {
+    bed.nodes()[0].persistence.unwrap().last_save
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_returns_from_an_older_snapshot_lost_what_came_since() {
+    let mut server = RedisServer::start(RedisOptions::default());
+    let mut bed = Bed::on(&[server.addr()]).await;
+    bed.write("old", 200);
+    bed.settle().await;
+    bed.polled().await;
+    let before = last_save(&bed);
+    save(&server);
+    bed.until("the save to be noticed", |bed| last_save(bed) > before).await;
+    bed.write("new", 300);
+    bed.settle().await;
+    server.restart();
+    bed.until("the restart to be noticed", |bed| bed.nodes()[0].incarnation == 1).await;
+    bed.write("later", 1);
+    bed.settle().await;
+    assert_eq!((bed.lost_of("old"), bed.lost_of("new")), (0, 300), "{bed:?}");
+    assert_eq!(bed.events, [], "{bed:?}");
+    assert_eq!(bed.wrong(|_| server.client()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_returns_empty_lost_more_than_is_remembered() {
+    let mut server = RedisServer::start(RedisOptions::default());
+    let mut bed = Bed::on(&[server.addr()]).await;
+    bed.write("old", 200);
+    bed.settle().await;
+    bed.polled().await;
+    server.restart();
+    bed.write("later", 1);
+    bed.until("the loss to be noticed", |bed| !bed.events.is_empty()).await;
+    bed.settle().await;
+    let nodes = bed.nodes();
+    assert_eq!(nodes[0].incarnation, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_writes_every_command_down_loses_nothing() {
+    let mut server = RedisServer::start(RedisOptions { appendonly: true, ..RedisOptions::default() });
+    let mut bed = Bed::on(&[server.addr()]).await;
+    bed.write("old", 200);
+    bed.settle().await;
+    bed.polled().await;
+    for _ in 0..3 {
+        bed.write("new", 300);
+        bed.answered().await;
+        server.restart();
+    }
+    bed.write("later", 1);
+    bed.settle().await;
+    bed.until("the restarts to be noticed", |bed| bed.nodes()[0].incarnation >= 1).await;
+    assert_eq!((bed.lost.len(), bed.events.len()), (0, 0), "{bed:?}");
+    assert_eq!(bed.wrong(|_| server.client()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_writes_down_every_second_lost_the_last_seconds_at_most() {
+    let options = with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let mut server = RedisServer::start(options);
+    let mut bed = Bed::on(&[server.addr()]).await;
+    bed.write("old", 200);
+    bed.settle().await;
+    for _ in 0..3 {
+        // Polls of a quiet server are a second apart.
+        bed.polled().await;
+    }
+    bed.write("new", 300);
+    bed.settle().await;
+    server.restart();
+    bed.until("the restart to be noticed", |bed| bed.nodes()[0].incarnation == 1).await;
+    bed.write("later", 1);
+    bed.settle().await;
+    assert_eq!((bed.lost_of("old"), bed.lost_of("new"), bed.events.len()), (0, 300, 0), "{bed:?}");
+    assert_eq!(bed.wrong(|_| server.client()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_connection_is_no_restart() {
+    let server = RedisServer::start(RedisOptions::default());
+    let mut bed = Bed::on(&[server.addr()]).await;
+    for _ in 0..5 {
+        bed.write("key", 50);
+        bed.answered().await;
+        server.client().call(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    }
+    bed.write("later", 1);
+    bed.settle().await;
+    assert_eq!((bed.lost.len(), bed.events.len(), bed.nodes()[0].incarnation), (0, 0, 0), "{bed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_holds_back_the_applied_lsn_until_it_has_the_writes() {
+    let master = RedisServer::start(RedisOptions::default());
+    let port = master.port().to_string();
+    let replica = RedisServer::start(with(&["--replicaof", "127.0.0.1", &port]));
+    wait::until(Duration::from_secs(20), "the replica to be linked", || {
+        master.client().text(&["INFO", "replication"]).contains("state=online")
+    });
+    let mut bed = Bed::on(&[master.addr()]).await;
+    bed.write("with", 100);
+    bed.settle().await;
+    assert_eq!(bed.router.applied(), 101);
+    replica.pause();
+    bed.write("without", 100);
+    bed.answered().await;
+    bed.polled().await;
+    bed.polled().await;
+    assert_eq!((bed.router.applied(), bed.router.unsettled()), (101, 100), "{bed:?}");
+    replica.resume();
+    bed.settle().await;
+    assert_eq!(bed.router.applied(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_to_every_node_is_settled_or_has_to_be_sent_again() {
+    let mut server = RedisServer::start(RedisOptions { appendonly: true, ..RedisOptions::default() });
+    let target = connect(&[server.addr()]).await;
+    let watch = NodeWatch::start(target.clone(), Settings::default());
+    let limit = Duration::from_secs(20);
+    let standing = watch.stand(&target.masters(), limit).await;
+    server.client().call(&["FLUSHALL"]);
+    assert_eq!(watch.settle_all(&standing, limit).await, Settlement::Settled);
+    server.restart();
+    assert_eq!(watch.settle_all(&standing, limit).await, Settlement::Changed(target.masters()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happened_while_nobody_watched_is_told_from_the_marks() {
+    for appendonly in [true, false] {
+        let mut server = RedisServer::start(RedisOptions { appendonly, ..RedisOptions::default() });
+        let mut bed = Bed::on(&[server.addr()]).await;
+        bed.write("key", 100);
+        bed.settle().await;
+        bed.polled().await;
+        let marks = bed.watch.marks();
+        assert_eq!(marks.len(), 1);
+        let fresh = || async { NodeWatch::start(connect(&[server.addr()]).await, Settings::default()) };
+        assert_eq!(fresh().await.compare(&marks).await, Comparison::Same);
+        drop(bed);
+        server.restart();
+        let watch = NodeWatch::start(connect(&[server.addr()]).await, Settings::default());
+        let comparison = watch.compare(&marks).await;
+        assert!(matches!(comparison, Comparison::Restarted { .. }), "{comparison:?}");
+        assert_eq!(comparison.may_have_lost().is_none(), appendonly, "{comparison:?}");
+    }
+}

@@ -181,7 +181,9 @@ async fn a_directory_that_cannot_be_used_counts_as_full() {
             match try_push(&sender, chunk.clone()).await {
                 Some(Ok(())) => pushed.extend_from_slice(&chunk),
                 // It may be the worker's turn only.
-                None if !gauge.levels().disk_refused => tokio::task::yield_now().await,
+                None if when_full == WhenFull::Drop || !gauge.levels().disk_refused => {
+                    tokio::task::yield_now().await;
+                }
                 refused => break refused,
             }
         };

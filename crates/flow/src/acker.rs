@@ -44,14 +44,21 @@ pub struct AckState {
 pub struct Acker {
     stop: oneshot::Sender<()>,
     task: JoinHandle<(AckWriter, Option<Instant>)>,
+    acknowledged: watch::Receiver<u64>,
 }
 
 impl Acker {
     /// Starts with an ACK at once. It ends by itself when a write fails or when `applied` has no sender any more.
     pub fn spawn(writer: AckWriter, state: AckState, cadence: Cadence) -> Acker {
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(run(writer, state, cadence, stopped));
-        Acker { stop, task }
+        let (told, acknowledged) = watch::channel(0);
+        let task = tokio::spawn(run(writer, state, cadence, stopped, told));
+        Acker { stop, task, acknowledged }
+    }
+
+    /// The LSN that the last ACK told the master; 0 before the first.
+    pub fn acknowledged(&self) -> watch::Receiver<u64> {
+        self.acknowledged.clone()
     }
 
     /// Whether ACKs are still being sent.
@@ -71,6 +78,7 @@ async fn run(
     mut state: AckState,
     cadence: Cadence,
     mut stopped: oneshot::Receiver<()>,
+    told: watch::Sender<u64>,
 ) -> (AckWriter, Option<Instant>) {
     let mut tick = tokio::time::interval(cadence.interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,6 +122,7 @@ async fn run(
             }
         }
         last = Some((next, Instant::now()));
+        told.send_replace(next);
         awaited = awaited.filter(|&lsn| next < lsn);
         tick.reset();
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use checkpoint::NotInSync;
 use command::{Commands, CrossKey, CrossOperation, Effect, MissingKind, SourceKey, TargetCommand, Treatment};
-use router::cross::{Transfer, transfer};
 use repair::Verdict;
+use router::cross::{Transfer, transfer};
 use router::durability::Event;
 use router::{Cause, Failure, Origin};
 use tracing::{debug, warn};
@@ -227,10 +227,12 @@ impl FlowTask {
     }
 
     async fn send(&mut self, commands: Commands, place: Place) -> Result<(), End> {
-        let twice = |command: &TargetCommand| matches!(command.effect, Effect::Overwrite | Effect::Repeatable);
+        let twice =
+            |command: &TargetCommand| matches!(command.effect, Effect::Overwrite | Effect::Repeatable);
         if self.cautious && place == Place::Record && !commands.as_slice().iter().all(twice) {
             let names = commands.as_slice().iter().map(|command| (command.db, command.args.as_slice()));
-            let names = names.flat_map(|(db, args)| command::table::keys(args).into_iter().map(move |key| (db, key)));
+            let names =
+                names.flat_map(|(db, args)| command::table::keys(args).into_iter().map(move |key| (db, key)));
             let keys = names.filter_map(|(db, name)| self.shared.mapping.source_name(db, &name)).collect();
             self.doubt(keys, UNCERTAIN, place);
             return Ok(());
@@ -381,7 +383,9 @@ impl FlowTask {
         let (flow, message) = (self.flow, failure.message.as_str());
         match failure.cause {
             Cause::Refused => warn!(flow, command = name, message, "the target refused a command"),
-            _ => debug!(flow, command = name, message, cause = ?failure.cause, "a command's effect is not known"),
+            _ => {
+                debug!(flow, command = name, message, cause = ?failure.cause, "a command's effect is not known")
+            }
         }
         let mut keys = self.keys_of(failure);
         if let Origin::Repair(token) = failure.origin() {

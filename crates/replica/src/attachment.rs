@@ -6,14 +6,15 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use flow::{Acker, AckWriter, Answer, Attachment, Cadence};
+use flow::{AckState, AckWriter, Acker, Answer, Attachment, Cadence, Parting};
 use repair::ReaderOptions;
 use router::side::Side;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tracing::{info, warn};
 
+use crate::acks::{self, Question};
 use crate::engine::Goal;
 use crate::error::Error;
 use crate::fences::Link;
@@ -78,12 +79,22 @@ struct Running<'a> {
     writers: Vec<AckWriter>,
     ackers: Vec<Acker>,
     pumps: JoinSet<(usize, Closed)>,
+    /// What passes to the ACKs.
+    gates: JoinSet<()>,
+    questions: UnboundedReceiver<Question>,
+    asking: UnboundedSender<Question>,
+    taken_over: bool,
     stop_pumps: watch::Sender<bool>,
 }
 
 /// Runs an attachment to its end and closes it. The session stays as it is.
 pub async fn run(mut attachment: Attachment, session: &mut Session, context: &Context) -> Outcome {
+    let (asking, questions) = unbounded_channel();
     let mut running = Running {
+        gates: JoinSet::new(),
+        questions,
+        asking,
+        taken_over: false,
         stop: context.stop.clone(),
         session,
         context,
@@ -98,6 +109,7 @@ pub async fn run(mut attachment: Attachment, session: &mut Session, context: &Co
         Err(outcome) => outcome,
     };
     running.session.set_link(None);
+    running.session.parting = Some(running.parting());
     running.finish(attachment, outcome).await
 }
 
@@ -146,14 +158,24 @@ impl Running<'_> {
             return Err(Outcome::Migrated);
         }
         for (writer, flow) in std::mem::take(&mut self.writers).into_iter().zip(&self.session.flows) {
-            self.ackers.push(Acker::spawn(writer, flow.acks.clone(), Cadence::default()));
+            let (applied, applied_out) = watch::channel(*flow.acks.applied.borrow());
+            let (ping, ping_out) = watch::channel(0);
+            self.gates.spawn(acks::gate(flow.acks.clone(), applied, ping, self.asking.clone()));
+            let state = AckState { applied: applied_out, ping: ping_out };
+            self.ackers.push(Acker::spawn(writer, state, Cadence::default()));
         }
         self.session.set_link(Some(Link {
             reader: self.context.reader.clone(),
             replication_id: attachment.greeting.replid.clone(),
         }));
         status.enter(Phase::Stable, "");
-        self.stable().await
+        self.stable(attachment).await
+    }
+
+    /// How this attachment looked when it ended.
+    fn parting(&self) -> Parting {
+        let pings = self.session.flows.iter().map(|flow| *flow.acks.ping.borrow()).collect();
+        Parting { taken_over: self.taken_over, pings }
     }
 
     /// Waits for the answer to a request on the control connection and for the flows to get as far as `done` wants.
@@ -196,7 +218,7 @@ impl Running<'_> {
     }
 
     /// Stable sync: the removal of stale keys, and an eye on the source.
-    async fn stable(&mut self) -> Result<std::convert::Infallible, Outcome> {
+    async fn stable(&mut self, attachment: &mut Attachment) -> Result<std::convert::Infallible, Outcome> {
         let (lost, mut silent) = unbounded_channel();
         let _watch = AbortOnDrop(self.watch_source(lost));
         let mut removal = self.removal(Duration::ZERO);
@@ -208,6 +230,12 @@ impl Running<'_> {
                 () = stopped(&mut self.stop) => return Err(Outcome::Stopped),
                 ending = self.session.ended() => return Err(Outcome::SessionEnded(ending)),
                 Some(closed) = self.pumps.join_next() => return Err(self.closed(closed)),
+                Some(question) = self.questions.recv() => {
+                    // An answer that does not come means that nobody knows.
+                    self.taken_over = attachment.is_taken_over().await.unwrap_or(false);
+                    // The gate has ended with its flow.
+                    let _ = question.send(());
+                }
                 Some(reason) = silent.recv() => return Err(Outcome::LinkLost(reason)),
                 result = finished(&mut removal) => {
                     removal = None;
@@ -224,8 +252,8 @@ impl Running<'_> {
     fn watch_source(&self, lost: UnboundedSender<String>) -> Option<AbortHandle> {
         let mut options = self.context.connect.clone();
         (options.connect_timeout, options.reply_timeout) = (LOOK * 2, LOOK * 2);
-        let shared = self.session.shared.clone();
         let statuses: Vec<_> = self.session.flows.iter().map(|flow| flow.status.clone()).collect();
+        let acknowledged: Vec<_> = self.ackers.iter().map(Acker::acknowledged).collect();
         let task = async move {
             let mut side = SourceSide::new(options);
             let mut heard = tokio::time::Instant::now();
@@ -237,7 +265,6 @@ impl Running<'_> {
                         for (flow, next) in statuses.iter().zip(offsets) {
                             flow.source.store(next, Relaxed);
                         }
-                        shared.status.sample();
                     }
                     // It answers, so it lives.
                     Err(error) if error.is_an_answer() => heard = tokio::time::Instant::now(),
@@ -246,6 +273,9 @@ impl Running<'_> {
                         return;
                     }
                     Err(_) => {}
+                }
+                for (flow, acknowledged) in statuses.iter().zip(&acknowledged) {
+                    flow.acknowledged.store(*acknowledged.borrow(), Relaxed);
                 }
                 // A source that takes no other client may still send.
                 let received = statuses.iter().map(|flow| flow.bytes.load(Relaxed)).sum();
@@ -357,4 +387,3 @@ impl Drop for AbortOnDrop {
         }
     }
 }
-

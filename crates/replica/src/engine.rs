@@ -7,12 +7,12 @@ use std::time::Duration;
 use checkpoint::{NotInSync, Phase as Stored, State};
 use command::Mapping;
 use config::ExistingData;
-use flow::{Answer, AttachError, Attachment, Resume};
+use flow::{Answer, AttachError, Attachment, Parting, Release, Resume};
+use repair::ReaderOptions;
 use resp::Class;
 use router::Target;
 use router::durability::{self, Comparison, Mark, NodeWatch};
 use router::side::Side;
-use repair::ReaderOptions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -229,7 +229,9 @@ impl Replica {
                 run.attempts.lost(reason, began, stable);
             }
             Outcome::SpoolFull => {
-                warn!("the spool is full: the link to the source is dropped until it has been taken down to a half");
+                warn!(
+                    "the spool is full: the link to the source is dropped until it has been taken down to a half"
+                );
                 self.status.enter(Phase::Connecting, "the spool is full");
                 run.attempts.lost("the spool is full".into(), began, stable);
                 if let Some(finished) = self.until_there_is_room(run).await? {
@@ -250,7 +252,12 @@ impl Replica {
         run.start_over = Some(reason);
     }
 
-    fn session_ended(&self, ending: Ending, run: &mut Run, began: Instant) -> Result<Option<Finished>, Error> {
+    fn session_ended(
+        &self,
+        ending: Ending,
+        run: &mut Run,
+        began: Instant,
+    ) -> Result<Option<Finished>, Error> {
         run.session = None;
         match ending {
             Ending::Drained => {}
@@ -313,11 +320,12 @@ impl Replica {
             (None, None) => stored,
         };
         let ask = run.session.is_none();
+        let parting = run.session.as_ref().and_then(|session| session.parting.clone());
         let attached = tokio::select! {
             biased;
             () = told_to_stop(&self.stop) => return Ok(Outcome::Stopped),
             ending = ended(&mut run.session) => return Ok(Outcome::SessionEnded(ending)),
-            attached = self.attach(resume.as_ref(), ask) => attached,
+            attached = self.attach(resume.as_ref(), parting.as_ref(), ask) => attached,
         };
         let Attached { source, attachment, ends } = attached?;
         let prepared = tokio::select! {
@@ -442,7 +450,12 @@ impl Replica {
     }
 
     /// Attaches to the first source that is a master. `ask`: its LSNs are wanted from before (repair rule 7).
-    async fn attach(&self, resume: Option<&Resume>, ask: bool) -> Result<Attached, AttachError> {
+    async fn attach(
+        &self,
+        resume: Option<&Resume>,
+        parting: Option<&Parting>,
+        ask: bool,
+    ) -> Result<Attached, AttachError> {
         self.status.enter(Phase::Attaching, "");
         let mut last = None;
         for (index, source) in self.settings.sources.iter().enumerate() {
@@ -454,7 +467,7 @@ impl Replica {
                 }
                 _ => None,
             };
-            match flow::attach(source, resume).await {
+            match flow::attach_after(source, resume, parting).await {
                 Ok(attachment) => return Ok(Attached { source: index, attachment, ends }),
                 Err(error) => {
                     // Of several errors the one that the operator can do something about is told.
@@ -507,7 +520,8 @@ impl Replica {
         }
         self.status.set_repair_off(refused.clone());
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
-        let backlog = side.backlog().await;
+        let told = side.backlog().await;
+        let backlog = told.or_else(|| attachment.greeting.release.and_then(default_backlog));
         self.status.set_backlog(backlog);
         Ok(Shared {
             target: run.target.clone(),
@@ -641,6 +655,7 @@ impl Replica {
         };
         shared.reconcile.store(state.reconcile, Relaxed);
         run.ledger.write(Entry::replace(state).clear_list()).await?;
+        self.status.set_resumable(false);
         self.status.set_not_in_sync(0, Vec::new());
         let tokens = attachment.flows.iter().map(|flow| flow.eof_token).collect();
         self.open(shared, Beginning::Snapshot(tokens), attachment.flows.len(), Vec::new(), run);
@@ -741,6 +756,16 @@ async fn ended(session: &mut Option<Session>) -> Ending {
     match session {
         Some(session) => session.ended().await,
         None => std::future::pending().await,
+    }
+}
+
+/// How many records of each flow a release keeps that does not tell (v1.40.1 answers no `CONFIG GET shard_repl_backlog_len`);
+/// `None` where it keeps them by time.
+fn default_backlog(release: Release) -> Option<u64> {
+    match (release.major, release.minor) {
+        (1, 34..=40) => Some(8_192),
+        (1, ..=33) => Some(1_024),
+        _ => None,
     }
 }
 

@@ -111,7 +111,8 @@ impl Fences {
             self.link.mark_unchanged();
             *open = link.and_then(|link| {
                 let reader = Reader::new(link.reader, self.rules);
-                let reader = reader.inspect_err(|error| warn!(%error, "keys cannot be repaired for the moment"));
+                let reader =
+                    reader.inspect_err(|error| warn!(%error, "keys cannot be repaired for the moment"));
                 Some((reader.ok()?, link.replication_id))
             });
         }

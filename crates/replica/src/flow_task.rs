@@ -8,6 +8,7 @@
 mod channels;
 mod known_keys;
 mod repairing;
+mod report;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -23,6 +24,7 @@ use repair::Repairs;
 use router::side::Side;
 use router::{FlowRouter, RouterOptions};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub use channels::{Channels, End, Notice, Order, Pace, Position, Shared, Start};
 pub(crate) use known_keys::{is_global, keys_touched};
@@ -55,6 +57,8 @@ pub struct FlowTask {
     suspicions: Doubts,
     /// Keys to be read again a while after a record that may not have said everything, and when (unix ms).
     suspects: BTreeMap<SourceKey, u64>,
+    /// When the status page heard of this flow's repairs and nodes.
+    reported: Instant,
     pub(crate) now_ms: u64,
     /// Databases of the target that are known to exist.
     pub(crate) databases: HashSet<u32>,
@@ -106,6 +110,7 @@ impl FlowTask {
             doubts: Vec::new(),
             suspicions: Doubts::new(),
             suspects: BTreeMap::new(),
+            reported: Instant::now(),
             databases: HashSet::from([0]),
             noted: HashSet::new(),
             known: None,
@@ -311,6 +316,7 @@ impl FlowTask {
     }
 
     pub(crate) fn publish(&mut self) {
+        self.report();
         let applied = self.router.applied();
         debug_assert!(applied <= self.router.tracker().dispatched());
         self.status.applied.store(applied, Relaxed);

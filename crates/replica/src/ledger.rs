@@ -205,7 +205,8 @@ impl Ledger {
             if pending.waiting.is_empty() && pending.edits.is_empty() && pending.list.is_empty() {
                 return;
             }
-            let result = shared.commit(pending.edits, pending.list, pending.clear_list, pending.clean_stop).await;
+            let result =
+                shared.commit(pending.edits, pending.list, pending.clear_list, pending.clean_stop).await;
             lock(&shared.changing).clear();
             let result = result.map_err(Arc::new);
             for waiting in pending.waiting {

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`engine`] | attach, run, back off, attach again |
 //! | [`session`] | the flows of one LSN space, over many attachments |
+//! | `acks` | a PING is acknowledged once it is known what it means |
 //! | [`attachment`] | one attachment from SYNC to its end |
 //! | [`intake`] | from a socket into a spool, in whole records |
 //! | [`phase`] | where an attachment stands, and where it may go from there |
@@ -30,6 +31,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod acks;
 pub mod apply;
 pub mod attachment;
 pub mod clock;

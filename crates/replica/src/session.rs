@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use checkpoint::NotInSync;
-use flow::{AckState, EofToken};
+use flow::{AckState, EofToken, Parting};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -75,6 +75,8 @@ pub struct Session {
     pub orders: Vec<UnboundedSender<Order>>,
     /// How far they are.
     pub progress: watch::Receiver<Progress>,
+    /// How its last attachment ended.
+    pub parting: Option<Parting>,
     link: watch::Sender<Option<Link>>,
     stop_flows: watch::Sender<bool>,
     commands: UnboundedSender<coordinator::Command>,
@@ -108,7 +110,9 @@ impl Session {
         let (link, link_seen) = watch::channel(None);
         let stored = shared.ledger.state();
         let reserved = match &beginning {
-            Beginning::Journal { .. } | Beginning::Missed(_) => stored.map(|s| s.reserved).unwrap_or_default(),
+            Beginning::Journal { .. } | Beginning::Missed(_) => {
+                stored.map(|s| s.reserved).unwrap_or_default()
+            }
             Beginning::Snapshot(_) => vec![0; count],
         };
         let (reserved_in, reserved) = watch::channel(reserved);
@@ -125,6 +129,7 @@ impl Session {
             flows: Vec::new(),
             orders: Vec::new(),
             progress: watch::channel(Progress::default()).1,
+            parting: None,
             link,
             stop_flows,
             commands: unbounded_channel().0,
@@ -261,9 +266,8 @@ impl Session {
     /// Bytes that wait in the spools, and how many there may be.
     pub fn spooled(&self) -> (u64, u64) {
         let levels = self.flows.iter().map(|flow| flow.gauge.levels());
-        levels.fold((0, 0), |(now, limit), l| {
-            (now + l.memory + l.disk, limit + l.memory_limit + l.disk_limit)
-        })
+        levels
+            .fold((0, 0), |(now, limit), l| (now + l.memory + l.disk, limit + l.memory_limit + l.disk_limit))
     }
 
     /// Whether all entries of the snapshot lay on the flows that their names say.

@@ -3,8 +3,8 @@
 use checkpoint::{Kept, NodeMark, Phase, State, TargetIdentity};
 use command::Mapping;
 use config::ExistingData;
-use router::side::Side;
 use router::durability::{self, Mark};
+use router::side::Side;
 use router::{Identity, Retired, Target};
 use tracing::{info, warn};
 
@@ -131,7 +131,9 @@ pub fn mark(stored: &NodeMark) -> Mark {
 pub fn tell_retired(retired: &Retired) {
     match retired {
         Retired::Gone { killed: 0 } => {}
-        Retired::Gone { killed } => info!(killed, "connections of an earlier run were still open on the target"),
+        Retired::Gone { killed } => {
+            info!(killed, "connections of an earlier run were still open on the target")
+        }
         Retired::Unknown { nodes } => warn!(
             nodes = nodes.join(","),
             "the target's user may neither list nor kill clients: commands of an earlier run that still wait in a socket cannot \

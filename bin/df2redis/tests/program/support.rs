@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use checkpoint::{NodeMark, NotInSync, Persistence, Phase, State, Store, TargetIdentity};
+use checkpoint::{Kept, NodeMark, NotInSync, Phase, State, Store, TargetIdentity};
 use tempfile::TempDir;
 
 /// How a call ended.
@@ -58,7 +58,9 @@ pub(crate) fn checkpoint_at(dir: &Path) -> Store {
             run_id: "77".into(),
             replication_id: "f0".repeat(20),
             offset: 5678,
-            persistence: Persistence::Aof,
+            kept: Kept::All,
+            keys: 3,
+            taken_ms: 1_700_000_000_000,
         }],
     };
     store.write(&state).unwrap();

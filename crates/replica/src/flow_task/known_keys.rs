@@ -63,7 +63,12 @@ impl FlowTask {
             }
             if !complete {
                 if !replaces {
-                    self.repair_keys(vec![key], repair::Cause::Stale, "the target may hold an older value of it", None);
+                    self.repair_keys(
+                        vec![key],
+                        repair::Cause::Stale,
+                        "the target may hold an older value of it",
+                        None,
+                    );
                 }
                 continue;
             }
@@ -131,7 +136,8 @@ mod tests {
         for yes in ["SET k v", "SET k v PXAT 1", "DEL k", "RESTORE k 0 x REPLACE", "MSET a 1 b 2"] {
             assert!(replaces_whole_keys(&args(yes)), "{yes}");
         }
-        for no in ["SET k v KEEPTTL", "SET k v NX", "RESTORE k 0 x", "APPEND k v", "HSET k f v", "RENAME a b"] {
+        for no in ["SET k v KEEPTTL", "SET k v NX", "RESTORE k 0 x", "APPEND k v", "HSET k f v", "RENAME a b"]
+        {
             assert!(!replaces_whole_keys(&args(no)), "{no}");
         }
     }

@@ -115,7 +115,12 @@ impl FlowTask {
         let due: Vec<SourceKey> =
             self.suspects.extract_if(.., |_, at| *at <= now).map(|(key, _)| key).collect();
         if !due.is_empty() {
-            self.repair_keys(due, Cause::Doubtful, "the source may have done more than its record says", None);
+            self.repair_keys(
+                due,
+                Cause::Doubtful,
+                "the source may have done more than its record says",
+                None,
+            );
         }
     }
 
@@ -309,7 +314,8 @@ impl FlowTask {
         if tokens.is_empty() {
             return;
         }
-        let left: Vec<SourceKey> = tokens.into_iter().filter_map(|token| self.repairs.settled(token)).collect();
+        let left: Vec<SourceKey> =
+            tokens.into_iter().filter_map(|token| self.repairs.settled(token)).collect();
         if left.is_empty() {
             return;
         }

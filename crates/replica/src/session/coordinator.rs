@@ -220,6 +220,7 @@ impl Coordinator {
             for (flow, next) in self.flows.iter().zip(&next) {
                 flow.status.checkpointed.store(*next, Relaxed);
             }
+            self.shared.status.set_resumable(true);
             self.progress.send_modify(|p| p.stable = true);
             self.order_all(|| Order::Go);
         }
@@ -291,7 +292,8 @@ impl Coordinator {
         for (flow, reserved) in self.flows.iter().zip(&state.reserved) {
             flow.status.reserved.store(*reserved, Relaxed);
         }
-        self.reserved.send_if_modified(|value| std::mem::replace(value, state.reserved.clone()) != state.reserved);
+        self.reserved
+            .send_if_modified(|value| std::mem::replace(value, state.reserved.clone()) != state.reserved);
     }
 
     /// Every flow stands at the same global command, and nothing is on its way (repair rules 23 to 26 and 29).
@@ -355,9 +357,14 @@ impl Coordinator {
         loop {
             match nodes.settle_all(&standing, SETTLE).await {
                 Settlement::Settled => return Ok(()),
-                Settlement::Changed(nodes) => return Err(format!("{} nodes failed over meanwhile", nodes.len())),
+                Settlement::Changed(nodes) => {
+                    return Err(format!("{} nodes failed over meanwhile", nodes.len()));
+                }
                 Settlement::Waiting(nodes) => {
-                    warn!(nodes = nodes.len(), "a global command waits for the replicas of the target's nodes");
+                    warn!(
+                        nodes = nodes.len(),
+                        "a global command waits for the replicas of the target's nodes"
+                    );
                 }
             }
         }

@@ -210,6 +210,12 @@ impl FlowDurability {
             + self.late.len() as u64
     }
 
+    /// The same by node, at the node's number.
+    pub(crate) fn open_by_node(&self) -> Vec<u64> {
+        let open = |watched: &Option<_>| watched.as_ref().map_or(0, |w: &Watched| w.retained.open());
+        self.nodes.iter().map(open).collect()
+    }
+
     /// Keys that are remembered although the commands are settled.
     pub fn remembered(&self) -> usize {
         self.nodes.iter().flatten().map(|watched| watched.retained.remembered()).sum()

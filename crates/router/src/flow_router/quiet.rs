@@ -1,6 +1,7 @@
 //! Whether anything of a flow can still reach the target.
 
 use super::FlowRouter;
+use crate::target::NodeId;
 
 impl FlowRouter {
     /// Whether nothing is on its way, nothing waits, and no connection that broke can still execute anything.
@@ -28,6 +29,18 @@ impl FlowRouter {
     /// Whether the key may have an expiry on the target. Where nothing is known of what was there before, any may.
     pub fn may_expire(&self, db: u32, name: &[u8]) -> bool {
         self.deadlines.possible(db, name)
+    }
+
+    /// The nodes with something on its way to them, and how many commands that is: unanswered ones, and answered ones
+    /// that are not safe from a failover yet.
+    pub fn open_by_node(&self) -> Vec<(NodeId, u64)> {
+        let unsettled = self.durability.as_ref().map(|d| d.open_by_node()).unwrap_or_default();
+        let count = |index: usize| {
+            let lane = self.lanes.get(index).and_then(Option::as_ref);
+            let open = lane.map_or(0, |lane| lane.open_slots().count() as u64);
+            open + unsettled.get(index).copied().unwrap_or(0)
+        };
+        self.target.masters().into_iter().map(|node| (node, count(node.index()))).collect()
     }
 
     /// Whether a repaired value is on its way.

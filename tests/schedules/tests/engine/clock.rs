@@ -23,12 +23,15 @@ impl Clock {
         Clock(Arc::new(Mutex::new((BEGIN_MS, None))))
     }
 
-    /// A runtime begins; called inside it. Returns its time and what it stands for.
-    pub(crate) fn resume(&self) -> (Instant, u64) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        inner.1 = Some(now);
-        (now, inner.0)
+    /// A runtime begins; called inside it.
+    pub(crate) fn resume(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
+    }
+
+    /// The time at which the runtime began, and the Unix milliseconds that it stands for.
+    pub(crate) fn origin(&self) -> (Instant, u64) {
+        let (base, start) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (start.unwrap_or_else(|| panic!("outside of a runtime")), base)
     }
 
     /// A runtime ends; called inside it.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use checkpoint::{Commit, Durable, Error, Memory, NotInSync, State};
 use config::Config;
+use replica::clock::Clock;
 use replica::{Finished, Goal, Replica, Settings, Status};
 use resp::Network;
+use rules::Rules;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,19 +21,75 @@ pub(crate) struct Life {
     pub(crate) status: Arc<Status>,
 }
 
+/// The checkpoint of one life: what a process writes that has died is not written.
+struct Store {
+    memory: Memory,
+    world: World,
+    life: u64,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.life)
+    }
+}
+
+impl Store {
+    fn gone() -> Error {
+        Error::Io {
+            dir: "memory".into(),
+            what: "writing",
+            source: std::io::Error::other("the process is dead"),
+        }
+    }
+}
+
+impl Durable for Store {
+    fn commit(&self, commit: &Commit) -> Result<(), Error> {
+        let Some(kept) = self.world.commits(self.life, commit) else { return Err(Self::gone()) };
+        if kept.is_kept() {
+            self.memory.commit(commit)?;
+        }
+        if kept.is_last() {
+            self.world.die();
+            return Err(Self::gone());
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Option<State> {
+        self.memory.state()
+    }
+
+    fn listed(&self, limit: usize) -> Result<Vec<NotInSync>, Error> {
+        self.memory.listed(limit)
+    }
+
+    fn listed_count(&self) -> u64 {
+        self.memory.listed_count()
+    }
+
+    fn name(&self) -> String {
+        self.memory.name()
+    }
+}
+
 /// Starts the engine as the world's life number `life`.
-pub(crate) fn start(world: &World, life: u64, dir: &std::path::Path) -> Life {
+pub(crate) fn start(world: &World, life: u64, rules: Rules, memory: &Memory) -> Life {
     let (seeds, cluster, existing) = world.with(|state| {
         state.living = life;
-        (state.target.seeds(), state.target.cluster, if state.profile.stale { "reconcile" } else { "refuse" })
+        (
+            state.target.seeds.clone(),
+            state.target.cluster,
+            if state.profile.stale { "reconcile" } else { "refuse" },
+        )
     });
     let kind = if cluster { "redis-cluster" } else { "redis-standalone" };
     let seeds: Vec<String> = if cluster { seeds } else { seeds.into_iter().take(1).collect() };
     let text = format!(
         "source:\n  addr: source:6379\ntarget:\n  addr: [\"{}\"]\n  type: {kind}\n  on_existing_data: {existing}\n\
-         checkpoint:\n  dir: {}\n  interval: 1s\n",
+         checkpoint:\n  dir: /nowhere\n  interval: 1s\n",
         seeds.join("\", \""),
-        dir.display(),
     );
     let config = Config::parse("schedule", &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
     let mut settings = Settings::new(&config).unwrap_or_else(|error| panic!("{error}"));
@@ -41,6 +100,11 @@ pub(crate) fn start(world: &World, life: u64, dir: &std::path::Path) -> Life {
     for seed in &mut settings.target.seeds {
         seed.network = network.clone();
     }
+    let (start, at_ms) = world.clock.origin();
+    settings.clock = Clock::Runtime { start, at_ms };
+    settings.rules = rules;
+    settings.seed = life;
+    settings.store = Some(Arc::new(Store { memory: memory.reopen(), world: world.clone(), life }));
     let status = Status::new("source".into(), "target".into());
     let (stop, stopped) = watch::channel(false);
     let replica = Replica::new(settings, Goal::Replicate, status.clone(), stopped);

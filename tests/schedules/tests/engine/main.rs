@@ -7,25 +7,41 @@ mod life;
 mod network;
 mod node;
 mod random;
+mod runs;
 mod schedule;
 mod source;
+mod switches;
 mod trace;
 mod world;
 
 use faults::Profile;
 use random::Random;
+use rules::Rules;
 use schedule::{Outcome, Plan};
 use trace::Telling;
 
-fn any(seed: u64, telling: Telling) -> Outcome {
+/// Schedules of one run of the test.
+const SCHEDULES: u64 = 10_000;
+
+/// The plan that a seed stands for.
+fn plan(seed: u64) -> Plan {
     let profile = Profile::any(&mut Random::new(!seed));
-    schedule::run(&Plan { seed, profile, telling })
+    Plan { seed, profile, rules: Rules::all(), patience_ms: 120_000, telling: Telling::Nothing }
+}
+
+fn tell(plan: Plan) -> Outcome {
+    tracing_subscriber::fmt().with_env_filter("debug").with_ansi(false).without_time().init();
+    println!("{:#?}", plan.profile);
+    let outcome = schedule::run(&Plan { telling: Telling::Printed, ..plan });
+    println!("{outcome:?}");
+    outcome
 }
 
 #[test]
 fn one_seed_is_one_run() {
     for seed in 0..10 {
-        let (first, again) = (any(seed, Telling::Kept), any(seed, Telling::Kept));
+        let run = || schedule::run(&Plan { telling: Telling::Kept, ..plan(seed) });
+        let (first, again) = (run(), run());
         for (before, after) in first.lines.iter().zip(&again.lines) {
             assert_eq!(before, after, "seed {seed} did something else when it was repeated");
         }
@@ -34,23 +50,14 @@ fn one_seed_is_one_run() {
 }
 
 #[test]
-fn schedules() {
-    let seed = std::env::var("SCHEDULE_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    if let Some(seed) = seed {
-        tracing_subscriber::fmt().with_env_filter("debug").with_test_writer().without_time().init();
-        let outcome = any(seed, Telling::Printed);
-        println!("{outcome:?}");
-        assert_eq!(outcome.failure, None);
+fn target_and_source_are_equal_after_every_schedule() {
+    if let Some(seed) = runs::number("SCHEDULE_SEED") {
+        assert_eq!(tell(plan(seed)).failure, None);
         return;
     }
-    let count = std::env::var("SCHEDULES").map_or(100, |count| count.parse::<u64>().unwrap());
-    let mut failed = 0;
-    for seed in 0..count {
-        let outcome = any(seed, Telling::Nothing);
-        if let Some(failure) = outcome.failure {
-            failed += 1;
-            println!("SCHEDULE_SEED={seed}: {}", &failure[..failure.len().min(600)]);
-        }
-    }
-    println!("{failed} of {count} failed");
+    let count = runs::number("SCHEDULES").unwrap_or(SCHEDULES);
+    let begin = runs::number("SCHEDULE_FIRST").unwrap_or_else(runs::seed_of_today);
+    let summary = runs::all(begin..begin + count, plan, |_, _| true);
+    println!("{summary}");
+    assert!(summary.failures.is_empty(), "{summary}");
 }

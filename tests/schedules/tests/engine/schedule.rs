@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
+use checkpoint::{Durable, Memory};
+use rules::Rules;
 use simulator::{Clock as SourceClock, Handle, Simulator};
 
 use crate::clock::Clock;
@@ -16,8 +18,6 @@ use crate::source;
 use crate::trace::Telling;
 use crate::world::{Event, World};
 
-/// How long the two sides may take to become equal when nothing goes wrong any more.
-const PATIENCE_MS: u64 = 120_000;
 /// How long they have to stay equal.
 const STEADY_MS: u64 = 2_500;
 /// Between two comparisons.
@@ -30,6 +30,9 @@ const EXPIRE_MS: u64 = 50;
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) profile: Profile,
+    pub(crate) rules: Rules,
+    /// How long the two sides may take to become equal when nothing goes wrong any more (milliseconds).
+    pub(crate) patience_ms: u64,
     /// What is done with the steps in words.
     pub(crate) telling: Telling,
 }
@@ -76,6 +79,9 @@ struct Run {
     random: Random,
     source: Handle,
     profile: Profile,
+    rules: Rules,
+    patience_ms: u64,
+    memory: Memory,
     life: Option<Life>,
     lives: u64,
     ends: Vec<String>,
@@ -158,7 +164,6 @@ impl Run {
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let now = world.now_ms();
-        let _ = std::fs::remove_dir_all(dir());
         world.with(|state| {
             state.source = Some(source.acceptor());
             if plan.profile.stale {
@@ -178,6 +183,9 @@ impl Run {
             random: random.fork(),
             source,
             profile: plan.profile.clone(),
+            rules: plan.rules,
+            patience_ms: plan.patience_ms,
+            memory: Memory::new("00000000deadbeef"),
             life: None,
             lives: 0,
             ends: Vec::new(),
@@ -229,11 +237,12 @@ impl Run {
                         return End::Done;
                     }
                     if let Some(since) = self.quiet_since
-                        && self.world.now_ms() > since + PATIENCE_MS
+                        && self.world.now_ms() > since + self.patience_ms
                     {
+                        let patience = self.patience_ms;
                         let (last, status) = (self.ends.last(), self.life.as_ref().map(|life| life.status.report()));
                         return End::Failed(format!(
-                            "not equal after {PATIENCE_MS} ms: {}; last end {last:?}; {status:?}",
+                            "not equal after {patience} ms: {}; last end {last:?}; {status:?}",
                             self.difference
                         ));
                     }
@@ -255,7 +264,7 @@ impl Run {
             Due::Start(life) => {
                 self.lives = life;
                 self.world.with(|state| state.note(now, "start", &[], || format!("life {life}")));
-                self.life = Some(life::start(&self.world, life, &dir()));
+                self.life = Some(life::start(&self.world, life, self.rules, &self.memory));
             }
             Due::Write => {
                 let write = self.random.weighted(&self.profile.writes);
@@ -314,22 +323,15 @@ impl Run {
     fn compare(&mut self, now: u64) {
         let source = source::all(&self.source, &self.profile.keys);
         let target = self.world.with(|state| state.target.all(now));
-        if source == target {
+        let listed = self.memory.listed_count();
+        if source == target && listed == 0 {
             let since = *self.equal_since.get_or_insert(now);
             self.done = now >= since + STEADY_MS.max(self.profile.late_ms + 500);
             return;
         }
         self.equal_since = None;
-        self.difference = difference(&source, &target);
+        self.difference = format!("{listed} keys listed; {}", difference(&source, &target));
     }
-}
-
-fn dir() -> std::path::PathBuf {
-    std::path::Path::new("/dev/shm").join(format!(
-        "schedule-{}-{:?}",
-        std::process::id(),
-        std::thread::current().id()
-    ))
 }
 
 fn difference(source: &Data, target: &Data) -> String {

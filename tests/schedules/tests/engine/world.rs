@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use checkpoint::Commit;
 use simulator::Acceptor;
 use tokio::sync::Notify;
 
@@ -56,6 +57,26 @@ pub(crate) struct Triggers {
     pub(crate) after_bytes: Option<u64>,
     /// Commits of the checkpoint: how many more, and whether the last of them is kept.
     pub(crate) at_commit: Option<(u64, bool)>,
+}
+
+/// What becomes of a write to the checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Yes,
+    /// The process dies behind it.
+    AndLast,
+    /// The process dies in front of it.
+    Never,
+}
+
+impl Kept {
+    pub(crate) fn is_kept(self) -> bool {
+        self != Kept::Never
+    }
+
+    pub(crate) fn is_last(self) -> bool {
+        self != Kept::Yes
+    }
 }
 
 /// Something that happens by itself.
@@ -250,6 +271,37 @@ impl World {
             state.note(now, "drop", &id.to_le_bytes(), || format!("#{id} client: {client}"));
             state.forget(id);
         });
+    }
+
+    /// The process `life` writes its checkpoint; `None` if it is dead.
+    pub(crate) fn commits(&self, life: u64, commit: &Commit) -> Option<Kept> {
+        let now = self.now_ms();
+        self.with(|state| {
+            if state.living != life {
+                return None;
+            }
+            let kept = match &mut state.triggers.at_commit {
+                None => Kept::Yes,
+                Some((0 | 1, true)) => Kept::AndLast,
+                Some((0 | 1, false)) => Kept::Never,
+                Some((left, _)) => {
+                    *left -= 1;
+                    Kept::Yes
+                }
+            };
+            let words = || {
+                let state = commit.state.as_ref().map(|s| (s.phase, s.reconcile, &s.applied, &s.reserved));
+                let names = |key: &[u8]| key.escape_ascii().to_string();
+                let add: Vec<_> = commit.add.iter().map(|entry| names(&entry.key)).collect();
+                let remove: Vec<_> = commit.remove.iter().map(|(_, key)| names(key)).collect();
+                let clear = if commit.clear_list { "list emptied" } else { "" };
+                format!("{state:?} +{add:?} -{remove:?} {clear} {kept:?}")
+            };
+            let applied = commit.state.iter().flat_map(|s| s.applied.iter().chain(&s.reserved));
+            let bytes: Vec<u8> = applied.flat_map(|lsn| lsn.to_le_bytes()).collect();
+            state.note(now, "commit", &bytes, words);
+            Some(kept)
+        })
     }
 
     /// The engine's process dies, now.

@@ -107,6 +107,8 @@ pub(crate) struct Target {
     /// Slots that moved away from where they were at first.
     pub(crate) moved: BTreeMap<u16, usize>,
     pub(crate) keeping: Keeping,
+    /// Addresses that a configuration names.
+    pub(crate) seeds: Vec<String>,
     random: Random,
 }
 
@@ -118,6 +120,7 @@ impl Target {
             shards: Vec::new(),
             moved: BTreeMap::new(),
             keeping: profile.keeping,
+            seeds: Vec::new(),
             random: random.fork(),
         };
         for index in 0..profile.shards.max(1) {
@@ -147,6 +150,7 @@ impl Target {
                 refusing: None,
             });
         }
+        target.seeds = target.servers.iter().map(|server| server.addr.clone()).collect();
         target
     }
 
@@ -163,11 +167,6 @@ impl Target {
             clients: BTreeMap::new(),
         });
         self.servers.len() - 1
-    }
-
-    /// Addresses that a configuration names.
-    pub(crate) fn seeds(&self) -> Vec<String> {
-        self.servers.iter().map(|server| server.addr.clone()).collect()
     }
 
     /// Who listens at `addr`, if its process runs.

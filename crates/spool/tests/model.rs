@@ -78,11 +78,11 @@ async fn run(memory: usize, limit: u64, when_full: WhenFull, steps: Vec<Step>) {
     let (rest, error) = drain(&mut receiver).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(rest, bytes(model.taken, (model.pushed - model.taken) as usize));
-    until("no files", || files(&dir).is_empty());
+    until("no files", || files(&dir).is_empty() && gauge.levels().disk == 0);
     let levels = gauge.levels();
     assert!(levels.memory_peak <= memory as u64, "{levels:?}");
     assert!(levels.disk_peak <= limit, "{levels:?}");
-    assert_eq!((levels.waiting, levels.disk), (0, 0));
+    assert_eq!(levels.waiting, 0);
 }
 
 proptest! {

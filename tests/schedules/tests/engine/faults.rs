@@ -100,6 +100,8 @@ pub(crate) struct Profile {
     /// Of the connections of a process that is gone, how many out of a hundred are read late, and how late.
     pub(crate) late_buffers: u64,
     pub(crate) late_ms: u64,
+    /// How long a write of the checkpoint takes at most.
+    pub(crate) commit_ms: u64,
     /// How long faults happen.
     pub(crate) active_ms: u64,
     /// Between two writes at the source.
@@ -182,6 +184,7 @@ impl Profile {
             machine_crash: 20,
             late_buffers: 30,
             late_ms: 1500,
+            commit_ms: *random.pick(&[0, 2, 30]),
             active_ms: random.within(800..=4000),
             pause_ms: *random.pick(&[5, 15, 40, 100]),
             keys: KEYS[..keys].to_vec(),

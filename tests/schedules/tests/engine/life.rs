@@ -1,6 +1,7 @@
 //! One life of the engine's process: what it is given, and its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use checkpoint::{Commit, Durable, Error, Memory, NotInSync, State};
 use config::Config;
@@ -55,6 +56,10 @@ impl Durable for Store {
             return Err(Self::gone());
         }
         Ok(())
+    }
+
+    fn delay(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.world.commit_latency()))
     }
 
     fn state(&self) -> Option<State> {

@@ -14,7 +14,7 @@ const THREADS: usize = 2;
 const SHOWN: usize = 12;
 
 /// A schedule that takes longer stands still: some task runs in a circle, and its clock with it.
-const STUCK: Duration = Duration::from_secs(90);
+const STUCK: Duration = Duration::from_secs(30);
 
 /// What came of many schedules.
 #[derive(Debug, Default)]

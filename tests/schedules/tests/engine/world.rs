@@ -165,6 +165,11 @@ impl World {
         })
     }
 
+    /// How long a write of the checkpoint takes.
+    pub(crate) fn commit_latency(&self) -> u64 {
+        self.with(|state| state.random.within(0..=state.profile.commit_ms))
+    }
+
     /// A connection to whoever listens at `addr`.
     pub(crate) fn connect(&self, life: u64, addr: &str) -> io::Result<ConnId> {
         let now = self.now_ms();

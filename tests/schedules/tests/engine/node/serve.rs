@@ -122,9 +122,21 @@ fn request(state: &mut State, now: u64, server: usize, id: ConnId, args: &[Bytes
             let shard = &target.shards[target.servers[server].shard];
             Reply::Integer(shard.data.keys().filter(|key| command::slot(key) == slot).count() as i64)
         }
+        // It asks the replica, and so learns how far that is.
         ("WAIT", _) => {
-            let shard = &target.shards[target.servers[server].shard];
+            let shard = &mut target.shards[target.servers[server].shard];
+            shard.acknowledged = shard.replicated.offset;
             Reply::Integer(i64::from(shard.online && shard.acknowledged >= shard.offset))
+        }
+        ("CLUSTER", "REPLICAS") => {
+            let shard = &target.shards[target.servers[server].shard];
+            let line = |replica: usize| {
+                let replica = &target.servers[replica];
+                let (id, master) = (&replica.id, &target.servers[shard.master].id);
+                format!("{id} {}@17000 slave {master} 0 0 1 connected", replica.addr)
+            };
+            let lines = shard.replica.filter(|_| shard.online).map(line);
+            Reply::Array(lines.map(|line| Reply::Bulk(Bytes::from(line))).into_iter().collect())
         }
         _ => keyed(state, now, server, id, &name, args),
     }

@@ -65,10 +65,21 @@ pub struct Context {
     pub reader: ReaderOptions,
     /// What is to be reached.
     pub goal: Goal,
-    /// Bytes of memory that the spool of a flow may hold.
-    pub spool_memory: usize,
+    /// What the spool of a flow may hold once the snapshot is through.
+    pub spool: SpoolLimits,
     /// Told to stop.
     pub stop: watch::Receiver<bool>,
+}
+
+/// What the spool of one flow may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct SpoolLimits {
+    /// Bytes in memory.
+    pub memory: usize,
+    /// Bytes on disk.
+    pub disk: u64,
+    /// What happens above both.
+    pub when_full: spool::WhenFull,
 }
 
 struct Running<'a> {
@@ -136,7 +147,9 @@ impl Running<'_> {
             self.drive(attachment.sync(), Progress::all_cut).await?;
             for flow in &self.session.flows {
                 // From now on what the master sends must not wait: it holds all its clients while STARTSTABLE is pending.
-                flow.gauge.set_limit(self.context.spool_memory);
+                flow.gauge.set_limit(self.context.spool.memory);
+                flow.gauge.set_disk_limit(self.context.spool.disk);
+                flow.gauge.set_when_full(self.context.spool.when_full);
             }
         }
         status.enter(Phase::Barrier, "");
@@ -201,18 +214,18 @@ impl Running<'_> {
                     Err(error) => return Err(Outcome::LinkLost(error.to_string())),
                 },
                 Ok(()) = progress.changed() => {}
-                Some(closed) = self.pumps.join_next() => return Err(self.closed(closed)),
+                Some(closed) = self.pumps.join_next() => return Err(self.closed(closed).await),
             }
         }
     }
 
-    fn closed(&self, closed: Result<(usize, Closed), tokio::task::JoinError>) -> Outcome {
+    async fn closed(&mut self, closed: Result<(usize, Closed), tokio::task::JoinError>) -> Outcome {
         match closed {
             Ok((flow, Closed::Link)) => Outcome::LinkLost(format!("the source closed flow {flow}")),
             Ok((_, Closed::SpoolFull)) => Outcome::SpoolFull,
             Ok((_, Closed::Broken(reason))) => Outcome::StartOver(reason),
             // The flow's task has ended, and says why through its session.
-            Ok((flow, Closed::Abandoned)) => Outcome::LinkLost(format!("flow {flow} takes nothing any more")),
+            Ok((_, Closed::Abandoned)) => Outcome::SessionEnded(self.session.ended().await),
             Err(error) => Outcome::LinkLost(error.to_string()),
         }
     }
@@ -229,7 +242,7 @@ impl Running<'_> {
                 biased;
                 () = stopped(&mut self.stop) => return Err(Outcome::Stopped),
                 ending = self.session.ended() => return Err(Outcome::SessionEnded(ending)),
-                Some(closed) = self.pumps.join_next() => return Err(self.closed(closed)),
+                Some(closed) = self.pumps.join_next() => return Err(self.closed(closed).await),
                 Some(question) = self.questions.recv() => {
                     // An answer that does not come means that nobody knows.
                     self.taken_over = attachment.is_taken_over().await.unwrap_or(false);

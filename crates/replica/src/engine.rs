@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::attachment::{self, Context, Outcome};
+use crate::attachment::{self, Context, Outcome, SpoolLimits};
 use crate::error::{Error, Exit};
 use crate::flow_task::{Pace, Shared};
 use crate::ledger::{Entry, Ledger};
@@ -337,7 +337,7 @@ impl Replica {
             connect: self.settings.sources[source].connect.clone(),
             reader: self.reader(source),
             goal: self.goal,
-            spool_memory: self.spool_memory(attachment.flows.len()),
+            spool: self.spool_limits(attachment.flows.len()),
             stop: self.stop.clone(),
         };
         match (&mut run.session, prepared) {
@@ -489,19 +489,24 @@ impl Replica {
         options
     }
 
-    fn spool_memory(&self, flows: usize) -> usize {
-        (self.settings.spool_memory / flows.max(1)).max(1 << 20)
+    fn spool_limits(&self, flows: usize) -> SpoolLimits {
+        let flows = flows.max(1);
+        SpoolLimits {
+            memory: (self.settings.spool_memory / flows).max(1 << 20),
+            disk: self.settings.spool_disk / flows as u64,
+            when_full: self.settings.spool_when_full,
+        }
     }
 
-    fn spools(&self, flows: usize, snapshot: bool) -> Vec<spool::Options> {
-        let memory = self.spool_memory(flows);
+    fn spools(&self, flows: usize) -> Vec<spool::Options> {
+        let SpoolLimits { memory, disk, when_full } = self.spool_limits(flows);
         let options = |flow: usize| spool::Options {
-            memory: if snapshot { memory.min(attachment::SNAPSHOT_SPOOL) } else { memory },
-            disk: (self.settings.spool_disk > 0).then(|| spool::Disk {
+            memory,
+            disk: (disk > 0).then(|| spool::Disk {
                 dir: self.settings.checkpoint_dir.join("spool").join(format!("flow-{flow}")),
-                limit: self.settings.spool_disk / flows.max(1) as u64,
+                limit: disk,
             }),
-            when_full: self.settings.spool_when_full,
+            when_full,
         };
         (0..flows).map(options).collect()
     }
@@ -670,11 +675,10 @@ impl Replica {
         repairing: Vec<NotInSync>,
         run: &mut Run,
     ) {
-        let snapshot = !matches!(beginning, Beginning::Journal { .. });
         run.session = Some(Session::open(Opening {
             shared: Arc::new(shared),
             beginning,
-            spools: self.spools(flows, snapshot),
+            spools: self.spools(flows),
             repairing,
             interval: self.settings.checkpoint_interval,
         }));

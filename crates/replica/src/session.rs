@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::attachment::SNAPSHOT_SPOOL;
 use crate::error::Error;
 use crate::fences::{self, Link};
 use crate::flow_task::{Channels, FlowTask, Order, Shared, Start};
@@ -139,6 +140,7 @@ impl Session {
         let mut ends = Vec::new();
         for ((id, options), listed) in spools.into_iter().enumerate().zip(&mut listed) {
             let listed = std::mem::take(listed);
+            let options_memory = options.memory;
             let (sender, input) = spool::open(options);
             let (orders, orders_out) = unbounded_channel();
             let received = Arc::new(Received::default());
@@ -156,6 +158,12 @@ impl Session {
             let (position, position_out) = watch::channel(Default::default());
             let status = statuses[id].clone();
             let gauge = input.gauge();
+            if !matches!(beginning, Beginning::Journal { .. }) {
+                // A snapshot waits for us; its source writes it as fast as it is read.
+                gauge.set_limit(options_memory.min(SNAPSHOT_SPOOL));
+                gauge.set_disk_limit(0);
+                gauge.set_when_full(spool::WhenFull::Stall);
+            }
             let channels = Channels {
                 input,
                 notices: notices_in.clone(),

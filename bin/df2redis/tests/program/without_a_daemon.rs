@@ -116,7 +116,7 @@ fn the_checkpoint_is_shown_and_removed() {
         "replication id  0123456789abcdef0123456789abcdef01234567",
         "target          127.0.0.1:1, run id 77",
         &format!("name            {name}"),
-        "node            127.0.0.1:1, run id 77, offset 5 678, AOF",
+        "node            127.0.0.1:1, run id 77, offset 5 678, on disk",
         "flow 1          applied LSN 1 234, reserved LSN 1 234",
         "  db2:a\\nb (WRONGTYPE)",
     ] {

@@ -58,12 +58,14 @@ pub(crate) struct Body {
 }
 
 impl Node {
-    /// `newest` is the highest tag of a write, where that is known.
+    /// `newest` is the highest tag of a write; without one there was none in this process.
     pub(crate) fn body(&self, newest: Option<u64>) -> Option<Body> {
         let known = self.known.as_ref()?;
-        let kept = match (self.fsync, newest) {
-            (Some(Fsync::Always), _) if self.has_on_disk(u64::MAX - 1) => Kept::Always,
-            (_, Some(newest)) if self.has_on_disk(newest) => Kept::All,
+        // Whatever it held before, the poll that found it covers.
+        let held = self.first.saturating_sub(1);
+        let kept = match self.fsync {
+            Some(Fsync::Always) if self.has_on_disk(u64::MAX - 1) => Kept::Always,
+            _ if self.has_on_disk(newest.map_or(held, |newest| newest.max(held))) => Kept::All,
             _ => Kept::Part,
         };
         Some(Body {

@@ -361,7 +361,8 @@ impl Node {
 
     fn end(&mut self, safe: u64, remains: Remains, beyond: bool, reason: String) {
         if self.frozen.is_none() {
-            self.frozen = self.body(None);
+            // Which of the last writes were on its disk nobody knows now.
+            self.frozen = self.body(Some(u64::MAX - 1));
         }
         if let Some(known) = &self.known {
             self.former.push(known.replication.replid.clone());

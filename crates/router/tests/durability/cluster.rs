@@ -72,6 +72,60 @@ async fn taken_over(rules: Rules) -> (Cluster, Bed, Vec<String>, Vec<Mark>) {
     (cluster, bed, on_master, marks)
 }
 
+/// Replication of master 0 is cut, counters `new:` are written, and when `ready` the replica takes over without asking.
+async fn cut_off(window: Duration, ready: impl AsyncFn(&mut Bed)) -> (Cluster, Bed) {
+    let cluster = Cluster::with_replicas();
+    let settings = Settings { loss_window: window, ..Settings::default() };
+    let mut bed = Bed::with(connect(&cluster.seeds()).await, settings);
+    bed.write("old", 600);
+    bed.settle().await;
+    bed.polled().await;
+    let replica = cluster.replica_of(0).unwrap();
+    let mut client = cluster.nodes()[replica].client();
+    client.call(&["CONFIG", "SET", "masterauth", "not the password"]);
+    client.call(&["CONFIG", "SET", "masteruser", "nobody"]);
+    let mut master = cluster.nodes()[0].client();
+    wait::until(Duration::from_secs(20), "the link to be cut", || {
+        master.call(&["CLIENT", "KILL", "TYPE", "replica"]);
+        master.info("replication", "connected_slaves").as_deref() == Some("0")
+    });
+    bed.write("new", 600);
+    bed.answered().await;
+    ready(&mut bed).await;
+    client.call(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
+    cluster.wait_master(replica);
+    (cluster, bed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_without_a_link_that_takes_over_within_the_window_is_repaired() {
+    let (cluster, mut bed) = cut_off(Duration::from_secs(60), async |_| ()).await;
+    bed.until("the takeover to be noticed", |bed| !bed.lost.is_empty()).await;
+    bed.write("later", 600);
+    bed.settle().await;
+    assert_eq!((bed.lost_of("old"), bed.events.len()), (0, 0), "{bed:?}");
+    assert!(bed.lost_of("new") > 50, "{bed:?}");
+    assert_eq!(bed.wrong(|key| cluster.client_for(key.as_bytes())), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_without_a_link_that_takes_over_after_the_window_asks_for_a_full_sync() {
+    let wait_for_it = async |bed: &mut Bed| {
+        let start = tokio::time::Instant::now();
+        bed.settle().await;
+        assert!(start.elapsed() > Duration::from_millis(900), "settled too early: {bed:?}");
+        // Long enough for what was settled to be forgotten.
+        for _ in 0..4 {
+            bed.polled().await;
+        }
+        bed.write("newest", 600);
+        bed.settle().await;
+    };
+    let (_cluster, mut bed) = cut_off(Duration::from_secs(1), wait_for_it).await;
+    bed.until("the loss to be noticed", |bed| !bed.events.is_empty()).await;
+    bed.settle().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handover_under_writes_loses_nothing_unnoticed() {
     let cluster = Cluster::with_replicas();

@@ -214,12 +214,16 @@ async fn what_was_sent_to_every_node_is_settled_or_has_to_be_sent_again() {
     let mut server = RedisServer::start(RedisOptions { appendonly: true, ..RedisOptions::default() });
     let target = connect(&[server.addr()]).await;
     let watch = NodeWatch::start(target.clone(), Settings::default());
+    let careless = Settings { rules: Rules::all().without(29), ..Settings::default() };
+    let careless = NodeWatch::start(target.clone(), careless);
     let limit = Duration::from_secs(20);
     let standing = watch.stand(&target.masters(), limit).await;
+    let unwatched = careless.stand(&target.masters(), limit).await;
     server.client().call(&["FLUSHALL"]);
     assert_eq!(watch.settle_all(&standing, limit).await, Settlement::Settled);
     server.restart();
     assert_eq!(watch.settle_all(&standing, limit).await, Settlement::Changed(target.masters()));
+    assert_eq!(careless.settle_all(&unwatched, limit).await, Settlement::Settled, "without the rule");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::deadlines::Deadlines;
 use crate::durability::{self, FlowDurability, NodeWatch};
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::held::{Held, Way};
 use crate::lane::{Lane, Meta, Parked};
 use crate::outcome::Transient;
@@ -98,6 +98,8 @@ pub struct FlowRouter {
     settled_later: Vec<(Origin, u64)>,
     /// Lanes that are up and wait until the caller knows what was lost (rule 28).
     waiting_lanes: Vec<NodeId>,
+    /// Lost commands that were not handed back yet.
+    lost_open: usize,
     counters: Counters,
     events: UnboundedReceiver<Event>,
     events_in: UnboundedSender<Event>,
@@ -127,6 +129,7 @@ impl FlowRouter {
             target_events: Vec::new(),
             settled_later: Vec::new(),
             waiting_lanes: Vec::new(),
+            lost_open: 0,
             options,
             lanes: Vec::new(),
             held: BTreeMap::new(),
@@ -270,8 +273,10 @@ impl FlowRouter {
     /// The keys of these commands stand durably in the list of keys that are not in sync.
     pub fn settle_failures(&mut self, failures: Vec<Failure>) {
         for failure in failures {
+            self.lost_open -= usize::from(failure.cause == Cause::Lost);
             self.tracker.settle(failure.origin);
         }
+        self.losses_stored();
     }
 
     fn put(&mut self, command: TargetCommand, origin: Origin) {

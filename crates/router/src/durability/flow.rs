@@ -56,6 +56,10 @@ struct Watched {
 #[derive(Debug)]
 pub struct FlowDurability {
     watch: Arc<NodeWatch>,
+    /// Tells this flow from the others of the watch.
+    id: u64,
+    /// Something was lost that is not known to be written down.
+    owes: bool,
     nodes: Vec<Option<Watched>>,
     changes: watch::Receiver<u64>,
     /// Something changed that was not looked at.
@@ -68,7 +72,8 @@ impl FlowDurability {
     /// Nothing is acknowledged yet.
     pub fn new(watch: Arc<NodeWatch>) -> Self {
         let changes = watch.changes();
-        FlowDurability { watch, nodes: Vec::new(), changes, unseen: false, late: Vec::new() }
+        let id = watch.register();
+        FlowDurability { watch, id, owes: false, nodes: Vec::new(), changes, unseen: false, late: Vec::new() }
     }
 
     /// The nodes that are watched.
@@ -129,11 +134,16 @@ impl FlowDurability {
         false
     }
 
-    /// A node got slots that another one served.
-    pub fn gained(&mut self, node: NodeId) {
-        let watched = self.watched(node);
-        let tag = watched.shared.started();
-        watched.retained.gained(tag);
+    /// `node` got a slot that `from` served. If that one is alive the slot has migrated, and `node` holds keys that this
+    /// flow has not written there; if not, they are older than its taking over.
+    pub fn gained(&mut self, from: NodeId, node: NodeId) {
+        let before = self.nodes.get(from.index()).and_then(Option::as_ref);
+        if before.is_none_or(|from| from.shared.with(|n| n.known.is_some() && n.answers && !n.away)) {
+            let watched = self.watched(node);
+            let tag = watched.shared.started();
+            watched.retained.gained(tag);
+            watched.shared.want(tag);
+        }
     }
 
     fn watched(&mut self, node: NodeId) -> &mut Watched {
@@ -141,12 +151,14 @@ impl FlowDurability {
         if self.nodes.len() <= index {
             self.nodes.resize_with(index + 1, || None);
         }
-        let (nodes, watch) = (&mut self.nodes, &self.watch);
+        let (nodes, watch, id) = (&mut self.nodes, &self.watch, self.id);
         nodes[index].get_or_insert_with(|| {
             let shared = watch.shared(node);
-            let (incarnation, tag) = shared.with(|n| (n.incarnation(), n.started));
+            let (incarnation, first) = shared.with(|n| (n.incarnation(), n.first));
+            watch.store(id, node, incarnation);
             let budget = watch.budget().clone();
-            let retained = Retained::new(node, *watch.settings(), incarnation, tag, budget);
+            let retained =
+                Retained::new(node, *watch.settings(), incarnation, first.saturating_sub(1), budget);
             Watched { shared, retained }
         })
     }
@@ -201,7 +213,24 @@ impl FlowDurability {
             }
         }
         resolved.lost.append(&mut self.late);
+        self.owes |= !resolved.lost.is_empty() || !resolved.events.is_empty();
+        if !resolved.ended.is_empty() && !self.owes {
+            self.stored();
+        }
         resolved
+    }
+
+    /// Everything that was told as lost is written down.
+    pub fn stored(&mut self) {
+        self.owes = false;
+        for watched in self.nodes.iter().flatten() {
+            self.watch.store(self.id, watched.retained.node(), watched.retained.incarnation());
+        }
+    }
+
+    /// Whether something that was told as lost is not known to be written down.
+    pub fn owes(&self) -> bool {
+        self.owes
     }
 
     /// Acknowledged commands that are not settled.
@@ -219,5 +248,13 @@ impl FlowDurability {
     /// Keys that are remembered although the commands are settled.
     pub fn remembered(&self) -> usize {
         self.nodes.iter().flatten().map(|watched| watched.retained.remembered()).sum()
+    }
+}
+
+impl Drop for FlowDurability {
+    fn drop(&mut self) {
+        if !self.owes {
+            self.watch.release(self.id);
+        }
     }
 }

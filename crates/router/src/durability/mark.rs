@@ -13,7 +13,6 @@ use crate::durability::NodeWatch;
 use crate::durability::ask::{self, Answer};
 use crate::durability::info::{Fsync, NodeInfo, Role};
 use crate::durability::node::Node;
-use crate::target::NodeId;
 
 /// How long one node may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -46,6 +45,37 @@ pub struct Mark {
     pub keys: u64,
     /// When it was taken (Unix milliseconds).
     pub taken_ms: u64,
+}
+
+/// What a mark says about a node, besides its address and the time.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    run_id: String,
+    replid: String,
+    offset: u64,
+    kept: Kept,
+    keys: u64,
+}
+
+impl Node {
+    /// `newest` is the highest tag of a write; without one there was none in this process.
+    pub(crate) fn body(&self, newest: Option<u64>) -> Option<Body> {
+        let known = self.known.as_ref()?;
+        // Whatever it held before, the poll that found it covers.
+        let held = self.first.saturating_sub(1);
+        let kept = match self.fsync {
+            Some(Fsync::Always) if self.has_on_disk(u64::MAX - 1) => Kept::Always,
+            _ if self.has_on_disk(newest.map_or(held, |newest| newest.max(held))) => Kept::All,
+            _ => Kept::Part,
+        };
+        Some(Body {
+            run_id: known.run_id.clone(),
+            replid: known.replication.replid.clone(),
+            offset: self.settled_offset(),
+            kept,
+            keys: known.keys,
+        })
+    }
 }
 
 /// What became of the target while nobody watched it.
@@ -186,37 +216,31 @@ fn at_home(mark: &Mark, info: &NodeInfo) -> Comparison {
 
 impl NodeWatch {
     /// What the checkpoint should remember. To be taken *after* the applied LSNs that it is stored with.
+    ///
+    /// A node that has lost something is described as it was before, until every flow has been told by
+    /// [`FlowRouter::settle_failures`] and [`FlowRouter::take_target_events`] that the loss is written down.
+    ///
+    /// [`FlowRouter::settle_failures`]: crate::FlowRouter::settle_failures
+    /// [`FlowRouter::take_target_events`]: crate::FlowRouter::take_target_events
     pub fn marks(&self) -> Vec<Mark> {
         let taken = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let taken_ms = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
         let serving = self.target().masters();
-        let watched = self.watched();
-        let nodes = watched.iter().filter(|(node, _)| serving.contains(node));
-        let marks = nodes.filter_map(|(node, shared)| {
+        let marks = self.watched().into_iter().filter_map(|(id, shared)| {
             let newest = shared.newest();
-            shared.with(|n| self.mark(*node, n, newest, taken_ms))
+            let body = shared.with(|node| {
+                if node.frozen.is_some() && self.is_stored(id, node.incarnation()) {
+                    node.frozen = None;
+                }
+                let fresh = || serving.contains(&id).then(|| node.body(newest)).flatten();
+                node.frozen.clone().or_else(fresh)
+            })?;
+            let Body { run_id, replid, offset, kept, keys } = body;
+            Some(Mark { address: self.address(id), run_id, replid, offset, kept, keys, taken_ms })
         });
         let mut marks: Vec<Mark> = marks.collect();
         marks.sort();
         marks
-    }
-
-    fn mark(&self, id: NodeId, node: &Node, newest: Option<u64>, taken_ms: u64) -> Option<Mark> {
-        let known = node.known.as_ref()?;
-        let kept = match node.fsync {
-            Some(Fsync::Always) if node.has_on_disk(u64::MAX - 1) => Kept::Always,
-            _ if newest.is_none_or(|tag| node.has_on_disk(tag)) && node.has_on_disk(0) => Kept::All,
-            _ => Kept::Part,
-        };
-        Some(Mark {
-            address: self.address(id),
-            run_id: known.run_id.clone(),
-            replid: known.replication.replid.clone(),
-            offset: node.settled_offset(),
-            kept,
-            keys: known.keys,
-            taken_ms,
-        })
     }
 
     /// What became of the target since `stored` was taken: the worst that is found.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::durability::Settings;
 use crate::durability::info::{Fsync, NodeInfo, Persistence, Replication, Role};
+use crate::durability::mark::Body;
 use crate::durability::polls::Polls;
 
 /// What an append-only file that is synced every second may lack, with the time that a sync takes.
@@ -96,9 +97,13 @@ pub(crate) struct Node {
     polls: Polls,
     verdict: Verdict,
     persisted: u64,
+    /// The poll that found the current incarnation: it covers whatever the node held before anybody wrote to it.
+    pub(crate) first: u64,
     /// Number of the last poll; it goes up by one at each end of an incarnation too.
     pub(crate) started: u64,
     pub(crate) endings: Vec<Ending>,
+    /// What to say of it at a start as long as not every flow has written down what the last endings took.
+    pub(crate) frozen: Option<Body>,
 }
 
 impl Node {
@@ -119,8 +124,10 @@ impl Node {
             in_rdb: 0,
             polls: Polls::default(),
             persisted: 0,
+            first: 0,
             started: 0,
             endings: Vec::new(),
+            frozen: None,
         }
     }
 
@@ -296,6 +303,9 @@ impl Node {
         }
         // It found what the next incarnation begins with.
         let number = if self.incarnation() > incarnation { self.started } else { number };
+        if self.known.is_none() || self.incarnation() > incarnation {
+            self.first = number;
+        }
         self.away = false;
         if persistence.is_none_or(|p| !p.aof) {
             self.aof_complete = false;
@@ -350,6 +360,10 @@ impl Node {
     }
 
     fn end(&mut self, safe: u64, remains: Remains, beyond: bool, reason: String) {
+        if self.frozen.is_none() {
+            // Which of the last writes were on its disk nobody knows now.
+            self.frozen = self.body(Some(u64::MAX - 1));
+        }
         if let Some(known) = &self.known {
             self.former.push(known.replication.replid.clone());
         }

@@ -227,10 +227,10 @@ mod tests {
             model.retain(|(n, _)| *n != name);
             model.push((name.clone(), tag));
             recent.note(0, &name, tag);
-            if state % 11 == 0 {
+            if state.is_multiple_of(11) {
                 assert_eq!(recent.forget_one(), Some(model.remove(0).1));
             }
-            if state % 101 == 0 {
+            if state.is_multiple_of(101) {
                 let half = model[model.len() / 2].1;
                 let expected: Vec<_> =
                     model.extract_if(.., |(_, t)| *t >= half).map(|(n, _)| (0, n)).collect();

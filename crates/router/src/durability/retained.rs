@@ -71,16 +71,16 @@ pub(crate) struct Retained {
 }
 
 impl Retained {
-    /// `tag` and `incarnation` are the node's current ones: what it holds by now is not known here.
+    /// What the node holds by now is not known here: writes with tags up to `floor`.
     pub(crate) fn new(
         node: NodeId,
         settings: Settings,
         incarnation: u64,
-        tag: u64,
+        floor: u64,
         budget: Arc<Budget>,
     ) -> Retained {
         let recent = Recent::new(budget.clone());
-        Retained { node, settings, incarnation, open: VecDeque::new(), recent, floor: tag, budget }
+        Retained { node, settings, incarnation, open: VecDeque::new(), recent, floor, budget }
     }
 
     pub(crate) fn incarnation(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! All nodes of a target, shared by the flows.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -71,6 +72,9 @@ pub struct NodeWatch {
     budget: Arc<Budget>,
     nodes: Mutex<BTreeMap<NodeId, Arc<Shared>>>,
     changes: watch::Sender<u64>,
+    /// By flow: up to which incarnation of each node its losses are written down.
+    stored: Mutex<BTreeMap<u64, BTreeMap<NodeId, u64>>>,
+    flows: AtomicU64,
 }
 
 impl NodeWatch {
@@ -82,6 +86,8 @@ impl NodeWatch {
             budget: Budget::new(settings.retained_bytes),
             nodes: Mutex::default(),
             changes: watch::Sender::new(0),
+            stored: Mutex::default(),
+            flows: AtomicU64::new(0),
         })
     }
 
@@ -314,6 +320,36 @@ impl NodeWatch {
                 return Settlement::Waiting(waiting);
             }
         }
+    }
+
+    /// Everything that nodes have lost so far is repaired by a full sync whose beginning is written down.
+    pub fn forget_losses(&self) {
+        self.stored().clear();
+    }
+
+    fn stored(&self) -> MutexGuard<'_, BTreeMap<u64, BTreeMap<NodeId, u64>>> {
+        // Entries are only added or replaced, each whole.
+        self.stored.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A number for one more flow.
+    pub(crate) fn register(&self) -> u64 {
+        self.flows.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Flow `flow` has written down what the node lost before this incarnation.
+    pub(crate) fn store(&self, flow: u64, node: NodeId, incarnation: u64) {
+        self.stored().entry(flow).or_default().insert(node, incarnation);
+    }
+
+    /// A flow that ended owes nothing.
+    pub(crate) fn release(&self, flow: u64) {
+        self.stored().remove(&flow);
+    }
+
+    /// Whether every flow that wrote to the node has written down what it lost before this incarnation.
+    pub(crate) fn is_stored(&self, node: NodeId, incarnation: u64) -> bool {
+        self.stored().values().all(|nodes| nodes.get(&node).is_none_or(|stored| *stored >= incarnation))
     }
 
     pub(crate) fn target(&self) -> &Arc<Target> {

@@ -18,18 +18,33 @@ pub(super) struct From {
 }
 
 impl FlowRouter {
-    /// What became of the target that no repair of single keys mends. Until this is called nothing counts as settled
-    /// any more, and no new connection is written to: the caller first sees to it that the full sync that is due is
-    /// not forgotten.
+    /// What became of the target that no repair of single keys mends. Until [`FlowRouter::take_target_events`] nothing
+    /// counts as settled any more, and no new connection is written to.
+    pub fn target_events(&self) -> &[Event] {
+        &self.target_events
+    }
+
+    /// The same, to be called when it is written down durably that a full sync is due (rule 30).
     pub fn take_target_events(&mut self) -> Vec<Event> {
         let events = std::mem::take(&mut self.target_events);
         if !events.is_empty() {
+            self.losses_stored();
             for (origin, count) in std::mem::take(&mut self.settled_later) {
                 self.settled(origin, count);
             }
             self.let_lanes_go();
         }
         events
+    }
+
+    /// Tells the watch when everything lost is written down.
+    pub(super) fn losses_stored(&mut self) {
+        if let Some(durability) = self.durability.as_mut().filter(|durability| durability.owes())
+            && self.lost_open == 0
+            && self.target_events.is_empty()
+        {
+            durability.stored();
+        }
     }
 
     /// Commands that are acknowledged but not settled.
@@ -105,6 +120,7 @@ impl FlowRouter {
         let Some((db, _)) = keys.first() else { return };
         let db = *db;
         self.counters.failures += 1;
+        self.lost_open += 1;
         let (here, there): (Vec<_>, Vec<_>) = keys.into_iter().partition(|place| place.0 == db);
         let names: Vec<Bytes> = here.into_iter().map(|(_, name)| name).collect();
         let mut contaminated = there;
@@ -152,11 +168,11 @@ impl FlowRouter {
     }
 
     /// A slot is served by another node from now on.
-    pub(super) fn gained(&mut self, node: NodeId) {
+    pub(super) fn gained(&mut self, from: NodeId, node: NodeId) {
         if let Some(durability) = &mut self.durability
             && node != NodeId::NONE
         {
-            durability.gained(node);
+            durability.gained(from, node);
         }
     }
 }

@@ -86,8 +86,9 @@ impl FlowRouter {
 
     /// The slot is served by `node` from now on.
     fn own(&mut self, slot: u16, node: NodeId) {
-        if std::mem::replace(&mut self.owners[slot as usize], node) != node {
-            self.gained(node);
+        let before = std::mem::replace(&mut self.owners[slot as usize], node);
+        if before != node {
+            self.gained(before, node);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use router::durability::{Comparison, NodeWatch, Settings, Settlement};
+use router::Cause;
+use router::durability::{Comparison, Mark, NodeWatch, Settings, Settlement};
+use rules::Rules;
 use scenarios::servers::{RedisOptions, RedisServer};
 use scenarios::wait;
 
@@ -141,6 +143,70 @@ async fn a_replica_holds_back_the_applied_lsn_until_it_has_the_writes() {
     replica.resume();
     bed.settle().await;
     assert_eq!(bed.router.applied(), 201);
+
+    // What the rule is good for.
+    let settings = Settings { rules: Rules::all().without(27), ..Settings::default() };
+    let mut bed = Bed::with(connect(&[master.addr()]).await, settings);
+    replica.pause();
+    bed.write("without", 100);
+    bed.answered().await;
+    assert_eq!(bed.router.applied(), 101, "called applied, and gone if the replica took over now");
+    replica.resume();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_written_before_the_losses_are_taken() {
+    let options = with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let mut server = RedisServer::start(options);
+    let mut bed = Bed::on(&[server.addr()]).await;
+    bed.write("old", 10);
+    bed.settle().await;
+    for _ in 0..3 {
+        bed.polled().await;
+    }
+    bed.write("new", 10);
+    bed.settle().await;
+    let before = bed.watch.marks();
+    server.restart();
+    bed.until("the connection to break", |bed| bed.router.counters().disconnects == 1).await;
+    bed.write("later", 1);
+    let router = &mut bed.router;
+    while router.counters().failures < 10 {
+        router.next_event().await;
+    }
+    // As long as nobody takes the failures no event lets the command go.
+    let more = async {
+        loop {
+            router.next_event().await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(500), more).await;
+    assert_eq!(server.client().number(&["EXISTS", "later:0"]), 0);
+    let failures = router.take_failures();
+    assert_eq!(failures.len(), 10);
+    assert!(failures.iter().all(|failure| failure.cause == Cause::Lost), "{failures:?}");
+    let run_ids = |marks: Vec<Mark>| marks.into_iter().map(|mark| mark.run_id).collect::<Vec<_>>();
+    assert_eq!(run_ids(bed.watch.marks()), run_ids(before.clone()), "the losses are not written down");
+    router.settle_failures(failures);
+    assert_ne!(run_ids(bed.watch.marks()), run_ids(before));
+    bed.settle().await;
+    assert_eq!(server.client().text(&["GET", "later:0"]), "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_may_not_be_asked_is_believed_after_the_window() {
+    let server = RedisServer::start(RedisOptions::default());
+    let mut client = server.client();
+    let target = connect(&[server.addr()]).await;
+    let settings = Settings { loss_window: Duration::from_secs(2), ..Settings::default() };
+    // The target is found by a user who may ask; then that right is taken away.
+    client.call(&["ACL", "SETUSER", "default", "-info"]);
+    let mut bed = Bed::with(target, settings);
+    let start = tokio::time::Instant::now();
+    bed.write("key", 10);
+    bed.settle().await;
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(bed.nodes()[0].denied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,12 +214,16 @@ async fn what_was_sent_to_every_node_is_settled_or_has_to_be_sent_again() {
     let mut server = RedisServer::start(RedisOptions { appendonly: true, ..RedisOptions::default() });
     let target = connect(&[server.addr()]).await;
     let watch = NodeWatch::start(target.clone(), Settings::default());
+    let careless = Settings { rules: Rules::all().without(29), ..Settings::default() };
+    let careless = NodeWatch::start(target.clone(), careless);
     let limit = Duration::from_secs(20);
     let standing = watch.stand(&target.masters(), limit).await;
+    let unwatched = careless.stand(&target.masters(), limit).await;
     server.client().call(&["FLUSHALL"]);
     assert_eq!(watch.settle_all(&standing, limit).await, Settlement::Settled);
     server.restart();
     assert_eq!(watch.settle_all(&standing, limit).await, Settlement::Changed(target.masters()));
+    assert_eq!(careless.settle_all(&unwatched, limit).await, Settlement::Settled, "without the rule");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

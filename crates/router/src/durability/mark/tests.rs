@@ -100,3 +100,40 @@ fn what_is_not_told_is_not_known() {
         assert!(matches!(comparison, Comparison::Unknown { .. }), "{comparison:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_kept_when_the_newest_write_is_on_the_disk() {
+    use crate::durability::Settings;
+    use crate::durability::info::Persistence;
+    use tokio::time::{Instant, advance};
+
+    let aof = Persistence {
+        loading: false,
+        aof: true,
+        aof_rewriting: false,
+        aof_writes: true,
+        last_save: 0,
+        saving: false,
+    };
+    let Found::Told(mut info) = told("run", Role::Master, "id", 0, None) else { unreachable!() };
+    info.persistence = Some(aof);
+    let mut node = Node::new(Settings::default());
+    node.fsync = Some(Fsync::EverySecond);
+    let poll = |node: &mut Node| {
+        let (number, now) = (node.begin(), Instant::now());
+        assert!(node.observe(number, now, info.clone(), now));
+        number
+    };
+    let kept = |node: &Node, newest| node.body(newest).map(|body| body.kept);
+    let first = poll(&mut node);
+    assert_eq!(kept(&node, None), Some(Kept::Part), "what an earlier process wrote may be a moment old");
+    for _ in 0..3 {
+        advance(Duration::from_secs(1)).await;
+        poll(&mut node);
+    }
+    assert_eq!((kept(&node, None), kept(&node, Some(first))), (Some(Kept::All), Some(Kept::All)));
+    assert_eq!(kept(&node, Some(first + 2)), Some(Kept::Part));
+    node.fsync = Some(Fsync::Always);
+    poll(&mut node);
+    assert_eq!(kept(&node, Some(first + 9)), Some(Kept::Always));
+}

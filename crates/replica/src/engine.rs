@@ -218,9 +218,12 @@ impl Replica {
             Outcome::LinkLost(reason) => {
                 if stable {
                     run.start_over = None;
-                } else {
-                    // What came of a snapshot comes again.
-                    run.session = None;
+                } else if let Some(session) = run.session.take()
+                    // What came of a snapshot comes again; but a flow may have found a reason of its own.
+                    && let Ending::StartOver(reason) = session.stop().await
+                {
+                    self.start_over(reason, run, began);
+                    return Ok(None);
                 }
                 self.status.enter(Phase::Connecting, reason.clone());
                 if run.session.as_ref().is_some_and(|session| session.shared.drain_first) {

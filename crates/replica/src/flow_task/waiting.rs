@@ -9,6 +9,8 @@ use super::{End, FlowTask, Order};
 
 /// How often keys under repair are looked at while nothing else happens.
 const REPAIR_LOOK: Duration = Duration::from_millis(25);
+/// Pause between two connections to a node that an earlier one broke to.
+const RECONNECT: Duration = Duration::from_millis(100);
 
 impl FlowTask {
     /// Nothing of a record is sent before it is durable that it may have been (repair rule 5).
@@ -144,12 +146,16 @@ impl FlowTask {
     pub(super) async fn end_predecessors(&mut self) -> Result<(), End> {
         while self.router.has_predecessors() {
             self.router.reconnect();
-            tokio::select! {
-                biased;
-                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
-                () = self.router.next_event() => {}
+            let again = tokio::time::Instant::now() + RECONNECT;
+            while self.router.has_predecessors() && tokio::time::Instant::now() < again {
+                tokio::select! {
+                    biased;
+                    () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+                    () = self.router.next_event() => {}
+                    () = tokio::time::sleep_until(again) => {}
+                }
+                self.record_doubts().await?;
             }
-            self.record_doubts().await?;
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ pub enum TargetIdentity {
     },
     /// A cluster.
     Cluster {
-        /// Node ids of the masters last seen.
+        /// Node ids of the masters and replicas last seen.
         node_ids: Vec<String>,
     },
 }

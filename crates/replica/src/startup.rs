@@ -26,7 +26,7 @@ fn describe(identity: &TargetIdentity) -> String {
         TargetIdentity::Standalone { address, .. } => format!("the server {address}"),
         TargetIdentity::Cluster { node_ids } => {
             let first = node_ids.first().map(String::as_str).unwrap_or("none");
-            format!("the cluster of {} masters with node {first}", node_ids.len())
+            format!("the cluster of {} nodes with node {first}", node_ids.len())
         }
     }
 }

@@ -60,7 +60,7 @@ pub enum Identity {
     },
     /// A cluster.
     Cluster {
-        /// Node ids of the masters, sorted.
+        /// Node ids of the masters and their replicas, sorted: each of them may be a master later.
         node_ids: Vec<String>,
     },
 }
@@ -254,7 +254,7 @@ impl Target {
         let mut ids = Vec::new();
         for range in ranges {
             let node = self.intern(&range.master);
-            ids.push(range.id.clone());
+            ids.extend(range.ids.iter().cloned());
             for slot in range.first..=range.last {
                 self.owners[slot as usize].store(node.0, Ordering::Relaxed);
             }

@@ -9,8 +9,8 @@ pub(crate) struct Range {
     pub(crate) last: u16,
     /// `host:port`.
     pub(crate) master: String,
-    /// The master's node id.
-    pub(crate) id: String,
+    /// The node ids of the master and of its replicas.
+    pub(crate) ids: Vec<String>,
 }
 
 /// Reads the reply of `CLUSTER SLOTS`, asked at `asked` (`host:port`): a node that does not know its own name gives
@@ -20,15 +20,16 @@ pub(crate) fn ranges(reply: &Reply, asked: &str) -> Option<Vec<Range>> {
 }
 
 fn range(entry: &Reply, asked: &str) -> Option<Range> {
-    let [first, last, master, ..] = entry.as_array()? else { return None };
-    let [host, port, rest @ ..] = master.as_array()? else { return None };
-    let id = rest.first().and_then(Reply::as_str).unwrap_or_default().to_owned();
+    let [first, last, master, replicas @ ..] = entry.as_array()? else { return None };
+    let [host, port, ..] = master.as_array()? else { return None };
+    let id = |node: &Reply| Some(node.as_array()?.get(2)?.as_str()?.to_owned());
+    let ids = std::iter::once(master).chain(replicas).filter_map(id).collect();
     let (first, last) = (slot(first)?, slot(last)?);
     if first > last {
         return None;
     }
     let port = u16::try_from(port.as_integer()?).ok()?;
-    Some(Range { first, last, master: address(host.as_str().unwrap_or_default(), port, asked), id })
+    Some(Range { first, last, master: address(host.as_str().unwrap_or_default(), port, asked), ids })
 }
 
 fn slot(reply: &Reply) -> Option<u16> {
@@ -71,7 +72,8 @@ mod tests {
     #[test]
     fn the_first_node_of_a_range_is_its_master() {
         let reply = Reply::Array(vec![entry(0, 5460, text("10.0.0.1"), 7000)]);
-        let expected = Range { first: 0, last: 5460, master: "10.0.0.1:7000".into(), id: "id-1".into() };
+        let ids = vec!["id-1".into(), "id-2".into()];
+        let expected = Range { first: 0, last: 5460, master: "10.0.0.1:7000".into(), ids };
         assert_eq!(ranges(&reply, "seed:1").unwrap(), [expected]);
     }
 

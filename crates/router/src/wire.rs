@@ -89,6 +89,11 @@ struct Connected {
 /// What happens on a lane's connection.
 #[derive(Debug)]
 pub(crate) enum Event {
+    /// The connection that the lane had before can execute nothing any more, whatever becomes of the new one.
+    Retired {
+        node: NodeId,
+        generation: u64,
+    },
     /// `incarnation` is what the watch found; the lane waits for its `go`.
     Up {
         node: NodeId,
@@ -113,7 +118,7 @@ pub(crate) enum Event {
 /// Runs one connection until it breaks; dropping the lane's end of `input` ends it too.
 pub(crate) async fn run(wiring: Wiring, input: UnboundedReceiver<Bytes>, events: UnboundedSender<Event>) {
     let (node, generation) = (wiring.node, wiring.generation);
-    let (was_up, reason) = match connect(&wiring).await {
+    let (was_up, reason) = match connect(&wiring, &events).await {
         Ok(Connected { connection, client_id, run_id, incarnation }) => {
             // The router may be gone already; then nobody needs the events.
             let _ = events.send(Event::Up { node, generation, client_id, run_id, incarnation });
@@ -129,7 +134,7 @@ pub(crate) async fn run(wiring: Wiring, input: UnboundedReceiver<Bytes>, events:
 
 /// Opens the connection, and makes sure that its predecessor can no longer execute anything (rule 8): bytes that a
 /// broken connection left in the node's socket buffer would otherwise run behind those that are sent from now on.
-async fn connect(wiring: &Wiring) -> Result<Connected, Error> {
+async fn connect(wiring: &Wiring, events: &UnboundedSender<Event>) -> Result<Connected, Error> {
     let mut connection = wiring.target.open_as(wiring.node, wiring.name.as_deref()).await?;
     let client_id = match permitted(&mut connection, &["CLIENT", "ID"]).await? {
         Some(Reply::Integer(id)) => Some(id),
@@ -140,6 +145,8 @@ async fn connect(wiring: &Wiring) -> Result<Connected, Error> {
     let run_id = run_id.map(str::to_owned);
     if let Some(predecessor) = &wiring.predecessor {
         end(&mut connection, predecessor, run_id.as_deref()).await?;
+        // The router may be gone already; then nobody needs the events.
+        let _ = events.send(Event::Retired { node: wiring.node, generation: wiring.generation });
     }
     // Rule 28: whether it has lost something is known before anything is written to it.
     let incarnation = match &wiring.watch {

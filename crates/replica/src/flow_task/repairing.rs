@@ -332,6 +332,15 @@ impl FlowTask {
         }
         let ended = self.repairs.barrier(&|key| global::concerns(global, key));
         self.tell_left(&ended);
+        // What was about to be listed for them would stay there for ever.
+        for doubt in &mut self.doubts {
+            if doubt.keys.iter().any(|key| global::concerns(global, key)) {
+                doubt.keys.retain(|key| !global::concerns(global, key));
+                if doubt.keys.is_empty() {
+                    doubt.reason.clear();
+                }
+            }
+        }
         ended
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checkpoint::State;
 use command::SourceKey;
-use router::durability::Settlement;
+use router::durability::{Mark, Settlement};
 use router::side::Side;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -254,7 +254,9 @@ impl Coordinator {
         let target = startup::identity(&self.shared.target);
         // After the LSNs that they are stored with.
         let marks = self.shared.nodes.as_ref().map(|nodes| nodes.marks()).unwrap_or_default();
-        let marks: Vec<_> = marks.into_iter().map(startup::stored_mark).collect();
+        let taken_ms = self.shared.clock.now_ms();
+        let marks: Vec<_> =
+            marks.into_iter().map(|mark| startup::stored_mark(Mark { taken_ms, ..mark })).collect();
         let stored = applied.clone();
         let mut entry = Entry::edit(move |state| {
             for (stored, now) in state.applied.iter_mut().zip(&applied) {

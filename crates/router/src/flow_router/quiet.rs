@@ -14,14 +14,21 @@ impl FlowRouter {
 
     /// Connections that broke and of which it is not known yet that they can execute nothing any more: they are asked
     /// after at once (rule 23 waits for rule 8).
+    ///
+    /// What is left at a node that serves nothing any more goes when it becomes a replica, and is ended before anything is
+    /// written to it again.
     pub fn has_predecessors(&self) -> bool {
-        !self.predecessors.is_empty()
+        !self.predecessors.is_empty() && !self.left_behind().is_empty()
+    }
+
+    fn left_behind(&self) -> Vec<NodeId> {
+        let serving = self.target.masters();
+        self.predecessors.keys().copied().filter(|node| serving.contains(node)).collect()
     }
 
     /// Connects to every node that a connection broke to, so that what it left behind is ended.
     pub fn reconnect(&mut self) {
-        let nodes: Vec<_> = self.predecessors.keys().copied().collect();
-        for node in nodes {
+        for node in self.left_behind() {
             self.lane(node);
         }
     }

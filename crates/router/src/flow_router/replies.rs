@@ -16,6 +16,11 @@ use crate::wire::{Answer, Event, Run};
 impl FlowRouter {
     pub(super) fn handle(&mut self, event: Event) {
         match event {
+            Event::Retired { node, generation } => {
+                if self.current(node, generation).is_some() {
+                    self.predecessors.remove(&node);
+                }
+            }
             Event::Up { node, generation, client_id, run_id, incarnation } => {
                 self.predecessors.remove(&node);
                 if let Some(lane) = self.current(node, generation) {

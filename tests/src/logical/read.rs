@@ -149,7 +149,7 @@ fn parse_value(client: &mut Client, key: &[u8], kind: String, reply: Reply) -> O
         "zset" => {
             Value::Zset(pairs(reply).map(|(member, score)| (bytes(member), score_bits(&score))).collect())
         }
-        "stream" => Value::Stream(stream(client, key, reply)),
+        "stream" => Value::Stream(stream(client, key, reply)?),
         "ReJSON-RL" if reply == Reply::Nil => return None,
         "ReJSON-RL" => Value::Json(bytes(reply)),
         _ => Value::Opaque(kind),
@@ -164,19 +164,24 @@ fn parse_value(client: &mut Client, key: &[u8], kind: String, reply: Reply) -> O
     (!gone).then_some(value)
 }
 
-fn stream(client: &mut Client, key: &[u8], range: Reply) -> Stream {
+/// `None` if the key has gone since its entries were read.
+fn stream(client: &mut Client, key: &[u8], range: Reply) -> Option<Stream> {
     client.queue(&[b"XINFO".as_slice(), b"STREAM", key]);
     client.queue(&[b"XINFO".as_slice(), b"GROUPS", key]);
-    let mut replies = flush(client).into_iter();
+    let replies = flush(client);
+    if replies.iter().filter_map(as_error).any(|line| line.contains("no such key")) {
+        return None;
+    }
+    let mut replies = replies.into_iter();
     let info = map(replies.next().expect("XINFO STREAM has a reply"));
     let groups = items(replies.next().expect("XINFO GROUPS has a reply"));
-    Stream {
+    Some(Stream {
         entries: items(range).into_iter().map(entry).collect(),
         last_id: text_of(&info, "last-generated-id"),
         entries_added: u64::try_from(number_of(&info, "entries-added")).expect("a count"),
         max_deleted_id: text_of(&info, "max-deleted-entry-id"),
         groups: groups.into_iter().map(|group| read_group(client, key, &map(group))).collect(),
-    }
+    })
 }
 
 fn entry(reply: Reply) -> Entry {

@@ -38,19 +38,35 @@ pub fn binary() -> &'static Path {
         if let Some(path) = std::env::var_os("DF2REDIS_BIN") {
             return PathBuf::from(path);
         }
-        // <target>/<profile>/deps/<test>-<hash>
-        let test = std::env::current_exe().expect("a process knows its file");
-        let profile = test.ancestors().nth(2).expect("a test lies in <target>/<profile>/deps");
-        let target = profile.parent().expect("a profile lies in the target directory");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--package", "df2redis", "--target-dir"]).arg(target);
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo starts");
-        assert!(status.success(), "df2redis does not build");
-        profile.join("df2redis")
+        build(&["--package", "df2redis"]).join("df2redis")
     })
+}
+
+/// Path of a daemon that leaves out the repair rules that its first argument names; the rest of it is the program.
+/// Built on the first call.
+pub fn without_rules() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        build(&["--package", "scenarios", "--example", "without_rules"])
+            .join("examples")
+            .join("without_rules")
+    })
+}
+
+/// Builds, in the target directory and profile of the running test, and returns where that is.
+fn build(what: &[&str]) -> PathBuf {
+    // <target>/<profile>/deps/<test>-<hash>
+    let test = std::env::current_exe().expect("a process knows its file");
+    let profile = test.ancestors().nth(2).expect("a test lies in <target>/<profile>/deps");
+    let target = profile.parent().expect("a profile lies in the target directory");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet"]).args(what).arg("--target-dir").arg(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo starts");
+    assert!(status.success(), "{} does not build", what.join(" "));
+    profile.to_owned()
 }
 
 /// Runs the program to its end, at most `deadline` long, in an empty directory.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use binary::{Output, binary, run};
+pub use binary::{Output, binary, run, without_rules};
 pub use http::get;
 pub use settings::Settings;
 
@@ -23,6 +23,7 @@ const TERMINATE_DEADLINE: Duration = Duration::from_secs(15);
 /// A running `df2redis`. It gets SIGKILL on drop and its directory goes with it.
 #[derive(Debug)]
 pub struct Df2redis {
+    binary: PathBuf,
     args: Vec<String>,
     config_file: PathBuf,
     checkpoint_dir: PathBuf,
@@ -40,8 +41,18 @@ impl Df2redis {
         Self::spawn("replicate", settings, &[])
     }
 
+    /// Starts a daemon that lacks some of the repair rules, to show that a test notices.
+    pub fn without_rules(rules: &[u8], settings: Settings) -> Self {
+        let numbers: Vec<String> = rules.iter().map(u8::to_string).collect();
+        Self::spawn_binary(without_rules(), &numbers.join(","), settings, &[])
+    }
+
     /// Starts any command with `--config` of these settings, completed as by [`Df2redis::replicate`].
-    pub fn spawn(command: &str, mut settings: Settings, extra_args: &[&str]) -> Self {
+    pub fn spawn(command: &str, settings: Settings, extra_args: &[&str]) -> Self {
+        Self::spawn_binary(binary(), command, settings, extra_args)
+    }
+
+    fn spawn_binary(binary: &Path, command: &str, mut settings: Settings, extra_args: &[&str]) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         if settings.get("dashboard.addr").is_none() {
             settings = settings.set("dashboard.addr", format!("127.0.0.1:{}", free_port()));
@@ -56,15 +67,16 @@ impl Df2redis {
         let mut args =
             vec![command.to_owned(), "--config".to_owned(), config_file.to_string_lossy().into_owned()];
         args.extend(extra_args.iter().map(|arg| (*arg).to_owned()));
-        let process = start(&args, dir.path(), 1);
-        Self { args, config_file, checkpoint_dir, dashboard_addr, starts: 1, process, dir }
+        let process = start(binary, &args, dir.path(), 1);
+        let binary = binary.to_owned();
+        Self { binary, args, config_file, checkpoint_dir, dashboard_addr, starts: 1, process, dir }
     }
 
     /// Starts the same command with the same configuration file again; the old process must have ended.
     pub fn again(&mut self) {
         assert!(self.process.ended().is_some(), "df2redis still runs");
         self.starts += 1;
-        self.process = start(&self.args, self.dir.path(), self.starts);
+        self.process = start(&self.binary, &self.args, self.dir.path(), self.starts);
     }
 
     /// Writes another configuration for the next [`Df2redis::again`]; it is taken as it is.
@@ -230,9 +242,9 @@ impl Df2redis {
     }
 }
 
-fn start(args: &[String], dir: &Path, number: usize) -> Process {
+fn start(binary: &Path, args: &[String], dir: &Path, number: usize) -> Process {
     let (stdout, stderr) = (dir.join(format!("stdout-{number}")), dir.join(format!("stderr-{number}")));
-    Process::spawn(binary(), args, dir, &stdout, &stderr)
+    Process::spawn(binary, args, dir, &stdout, &stderr)
 }
 
 /// A number in a status.

@@ -30,6 +30,9 @@ pub enum Mode {
     Idempotent,
     /// All of them: counters, appends, pops, moves within a slot, keys that change their type.
     Full,
+    /// Only commands whose effect shows when it comes twice, or not at all: INCR, APPEND, LPUSH, RPOP, HINCRBY, ZINCRBY,
+    /// XADD, SPOP, LMOVE and the like; now and then a key is deleted, so that none grows without end.
+    Counting,
 }
 
 /// What a writer does.

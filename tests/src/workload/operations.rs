@@ -58,6 +58,7 @@ impl Generator {
             Mode::Idempotent => self.idempotent(),
             Mode::Full if self.rng.chance(40) => self.idempotent(),
             Mode::Full => self.full(),
+            Mode::Counting => self.counting(),
         }
     }
 
@@ -149,6 +150,43 @@ impl Generator {
                 vec![b"PERSIST".to_vec(), self.key(kind)]
             }
             _ => self.moving(),
+        }
+    }
+
+    /// No effect may be repeated, and none left out.
+    fn counting(&mut self) -> Command {
+        match self.rng.below(26) {
+            0..=3 => vec![b"INCR".to_vec(), self.key("n")],
+            4 | 5 => vec![b"APPEND".to_vec(), self.key("a"), self.value()],
+            6..=8 => vec![b"LPUSH".to_vec(), self.key("l"), self.value()],
+            9 | 10 => vec![b"RPOP".to_vec(), self.key("l")],
+            11..=13 => vec![b"HINCRBY".to_vec(), self.key("hn"), self.member(), self.number(100)],
+            14 | 15 => {
+                let half = format!("{}.5", self.rng.below(100)).into_bytes();
+                vec![b"ZINCRBY".to_vec(), self.key("z"), half, self.member()]
+            }
+            16 | 17 => vec![b"XADD".to_vec(), self.key("x"), b"*".to_vec(), self.member(), self.value()],
+            18 | 19 => vec![b"SADD".to_vec(), self.key("e"), self.member(), self.member()],
+            20 | 21 => vec![b"SPOP".to_vec(), self.key("e")],
+            22..=24 => {
+                // Mostly within a slot of the target. From one node to the other the value is read anew each time.
+                let tag = self.rng.below(TAGS);
+                let other = if self.rng.chance(5) { self.rng.below(TAGS) } else { tag };
+                let mut list = |tag: u64| format!("move:{{{tag}}}:l:{}", self.rng.below(4)).into_bytes();
+                let (from, to) = (list(tag), list(other));
+                match self.rng.below(2) {
+                    0 => vec![b"LPUSH".to_vec(), to, self.value()],
+                    _ => vec![b"LMOVE".to_vec(), from, to, b"LEFT".to_vec(), b"RIGHT".to_vec()],
+                }
+            }
+            _ => {
+                let kind = *self.rng.pick(&["n", "a", "l", "hn", "z", "x", "e"]);
+                let key = match self.rng.chance(20) {
+                    true => format!("move:{{{}}}:l:{}", self.rng.below(TAGS), self.rng.below(4)).into_bytes(),
+                    false => self.key(kind),
+                };
+                vec![b"DEL".to_vec(), key]
+            }
         }
     }
 

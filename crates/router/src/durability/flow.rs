@@ -1,5 +1,6 @@
 //! What a flow knows about all nodes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,10 +47,19 @@ impl Resolved {
     }
 }
 
+/// A node that lost slots, and which of its incarnations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Loss {
+    from: NodeId,
+    incarnation: u64,
+}
+
 #[derive(Debug)]
 struct Watched {
     shared: Arc<Shared>,
     retained: Retained,
+    /// Slots that the node got, and when (tag).
+    gains: BTreeMap<Loss, u64>,
 }
 
 /// The acknowledged writes of one flow that are not safe yet.
@@ -90,6 +100,10 @@ impl FlowDurability {
         origin: Origin,
         keys: impl Iterator<Item = (u32, &'a [u8])>,
     ) -> bool {
+        if origin == Origin::Snapshot && self.nodes.is_empty() {
+            // A full sync begins, and that was written down before its first command (rule 34).
+            self.watch.forget_losses();
+        }
         let watched = self.watched(node);
         // In this order: see Shared::with.
         let (tag, verdict) = (watched.shared.started(), watched.shared.glance());
@@ -134,14 +148,20 @@ impl FlowDurability {
         false
     }
 
-    /// `node` got a slot that `from` served. If that one is alive the slot has migrated, and `node` holds keys that this
-    /// flow has not written there; if not, they are older than its taking over.
+    /// `node` got a slot that `from` served. Either it has taken over, or the slot has migrated and `node` holds keys that
+    /// this flow has not written there.
     pub fn gained(&mut self, from: NodeId, node: NodeId) {
-        let before = self.nodes.get(from.index()).and_then(Option::as_ref);
-        if before.is_none_or(|from| from.shared.with(|n| n.known.is_some() && n.answers && !n.away)) {
-            let watched = self.watched(node);
-            let tag = watched.shared.started();
-            watched.retained.gained(tag);
+        let lost = match self.watch.known(from) {
+            Some(shared) => {
+                let (incarnation, left) = shared.with(|n| (n.incarnation(), n.known.is_none()));
+                Loss { from, incarnation: if left { incarnation.saturating_sub(1) } else { incarnation } }
+            }
+            None => Loss { from, incarnation: 0 },
+        };
+        let watched = self.watched(node);
+        let tag = watched.shared.started();
+        if watched.gains.insert(lost, tag).is_none_or(|before| before < tag) {
+            // Soon a poll that was sent since then covers whatever came with the slot.
             watched.shared.want(tag);
         }
     }
@@ -159,7 +179,7 @@ impl FlowDurability {
             let budget = watch.budget().clone();
             let retained =
                 Retained::new(node, *watch.settings(), incarnation, first.saturating_sub(1), budget);
-            Watched { shared, retained }
+            Watched { shared, retained, gains: BTreeMap::new() }
         })
     }
 
@@ -187,6 +207,13 @@ impl FlowDurability {
             let node = watched.retained.node();
             if watched.retained.incarnation() < incarnation {
                 let address = self.watch.address(node);
+                for (loss, tag) in std::mem::take(&mut watched.gains) {
+                    let ended = self.watch.known(loss.from).map(|from| from.endings_from(loss.incarnation));
+                    let by = ended.as_ref().and_then(|endings| endings.first()?.by.as_deref());
+                    if by != Some(&address) {
+                        watched.retained.gained(tag);
+                    }
+                }
                 for ending in watched.shared.endings_from(watched.retained.incarnation()) {
                     let Ending { at, safe, remains, .. } = ending;
                     let before = resolved.lost.len();
@@ -253,8 +280,6 @@ impl FlowDurability {
 
 impl Drop for FlowDurability {
     fn drop(&mut self) {
-        if !self.owes {
-            self.watch.release(self.id);
-        }
+        self.watch.release(self.id, self.owes);
     }
 }

@@ -4,7 +4,7 @@
 //! offset; the ones above it are in the uncertain range and repaired anyway.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::timeout;
@@ -13,6 +13,8 @@ use crate::durability::NodeWatch;
 use crate::durability::ask::{self, Answer};
 use crate::durability::info::{Fsync, NodeInfo, Role};
 use crate::durability::node::Node;
+use crate::durability::shared::Shared;
+use crate::target::NodeId;
 
 /// How long one node may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -217,16 +219,22 @@ fn at_home(mark: &Mark, info: &NodeInfo) -> Comparison {
 impl NodeWatch {
     /// What the checkpoint should remember. To be taken *after* the applied LSNs that it is stored with.
     ///
+    /// Nodes that were not looked at yet are described as [`NodeWatch::compare`] was told.
+    ///
     /// A node that has lost something is described as it was before, until every flow has been told by
     /// [`FlowRouter::settle_failures`] and [`FlowRouter::take_target_events`] that the loss is written down.
     ///
     /// [`FlowRouter::settle_failures`]: crate::FlowRouter::settle_failures
     /// [`FlowRouter::take_target_events`]: crate::FlowRouter::take_target_events
-    pub fn marks(&self) -> Vec<Mark> {
+    pub fn marks(self: &Arc<Self>) -> Vec<Mark> {
         let taken = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let taken_ms = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
         let serving = self.target().masters();
-        let marks = self.watched().into_iter().filter_map(|(id, shared)| {
+        let mut nodes: BTreeMap<NodeId, Arc<Shared>> = self.watched().into_iter().collect();
+        for node in &serving {
+            nodes.entry(*node).or_insert_with(|| self.shared(*node));
+        }
+        let marks = nodes.into_iter().filter_map(|(id, shared)| {
             let newest = shared.newest();
             let body = shared.with(|node| {
                 if node.frozen.is_some() && self.is_stored(id, node.incarnation()) {
@@ -234,7 +242,11 @@ impl NodeWatch {
                 }
                 let fresh = || serving.contains(&id).then(|| node.body(newest)).flatten();
                 node.frozen.clone().or_else(fresh)
-            })?;
+            });
+            let Some(body) = body else {
+                // Not looked at yet, or away: what was known before still holds.
+                return self.earlier().get(&self.address(id)).filter(|_| serving.contains(&id)).cloned();
+            };
             let Body { run_id, replid, offset, kept, keys } = body;
             Some(Mark { address: self.address(id), run_id, replid, offset, kept, keys, taken_ms })
         });
@@ -248,6 +260,7 @@ impl NodeWatch {
         if stored.is_empty() {
             return Comparison::Unknown { reason: "the checkpoint tells nothing about the nodes".into() };
         }
+        *self.earlier() = stored.iter().map(|mark| (mark.address.clone(), mark.clone())).collect();
         let serving: Vec<String> =
             self.target().masters().into_iter().map(|node| self.address(node)).collect();
         let mut found = BTreeMap::new();
@@ -258,6 +271,11 @@ impl NodeWatch {
         }
         let all = stored.iter().map(|mark| compare_one(mark, &found, &serving));
         all.max_by_key(Comparison::rank).unwrap_or(Comparison::Same)
+    }
+
+    fn earlier(&self) -> MutexGuard<'_, BTreeMap<String, Mark>> {
+        // Replaced as a whole.
+        self.earlier.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     async fn ask(&self, address: &str) -> Found {

@@ -36,6 +36,8 @@ pub(crate) struct Ending {
     pub(crate) safe: u64,
     /// Where the safe ones are.
     pub(crate) remains: Remains,
+    /// `host:port` of the node that took over, where that is known.
+    pub(crate) by: Option<String>,
     /// More is gone than tags can tell.
     pub(crate) beyond: bool,
     pub(crate) reason: Arc<str>,
@@ -332,11 +334,12 @@ impl Node {
         if known.replication.replid == history {
             let safe = self.polls.below(first.saturating_sub(1));
             let reason = format!("{by} took over, with the history up to offset {}", first.saturating_sub(1));
-            self.leave(safe, reason);
+            self.leave(safe, reason, Some(by));
             return true;
         }
         if self.former.iter().any(|id| id == history) {
-            self.leave(self.undoubted(now), format!("{by} took over from an earlier state of it"));
+            let reason = format!("{by} took over from an earlier state of it");
+            self.leave(self.undoubted(now), reason, Some(by));
             return true;
         }
         false
@@ -346,12 +349,15 @@ impl Node {
     pub(crate) fn succeeded(&mut self, now: Instant) {
         if self.known.is_some() {
             let reason = "another node took over, and does not say with how much";
-            self.leave(self.undoubted(now), reason.into());
+            self.leave(self.undoubted(now), reason.into(), None);
         }
     }
 
-    fn leave(&mut self, safe: u64, reason: String) {
+    fn leave(&mut self, safe: u64, reason: String, by: Option<&str>) {
         self.end(safe, Remains::Elsewhere, false, reason);
+        if let Some(ending) = self.endings.last_mut() {
+            ending.by = by.map(str::to_owned);
+        }
         self.known = None;
         self.former.clear();
         self.away = false;
@@ -368,7 +374,7 @@ impl Node {
             self.former.push(known.replication.replid.clone());
         }
         let at = self.started;
-        self.endings.push(Ending { at, safe, remains, beyond, reason: reason.into() });
+        self.endings.push(Ending { at, safe, remains, by: None, beyond, reason: reason.into() });
         // Tags of the next incarnation lie above those of this one.
         self.started += 1;
         self.polls.clear();

@@ -1,6 +1,6 @@
 //! All nodes of a target, shared by the flows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::durability::info::Role;
 use crate::durability::node::Node;
 use crate::durability::recent::Budget;
 use crate::durability::shared::Shared;
-use crate::durability::{Persistence, Settings, poll};
+use crate::durability::{Mark, Persistence, Settings, poll};
 use crate::error::Error;
 use crate::target::{NodeId, Target};
 
@@ -75,12 +75,18 @@ pub struct NodeWatch {
     /// By flow: up to which incarnation of each node its losses are written down.
     stored: Mutex<BTreeMap<u64, BTreeMap<NodeId, u64>>>,
     flows: AtomicU64,
+    /// Flows that ended before what they had to tell was written down.
+    orphans: Mutex<BTreeSet<u64>>,
+    /// What the checkpoint says about nodes that were not looked at yet.
+    pub(crate) earlier: Mutex<BTreeMap<String, Mark>>,
 }
 
 impl NodeWatch {
-    /// Watches each node from its first lane on. It ends when the last clone is dropped.
+    /// Watches the nodes that own slots, and every other one from its first lane on. It ends when the last clone is
+    /// dropped. To be called within a runtime.
     pub fn start(target: Arc<Target>, settings: Settings) -> Arc<NodeWatch> {
-        Arc::new(NodeWatch {
+        let masters = target.masters();
+        let watch = Arc::new(NodeWatch {
             target,
             settings,
             budget: Budget::new(settings.retained_bytes),
@@ -88,7 +94,13 @@ impl NodeWatch {
             changes: watch::Sender::new(0),
             stored: Mutex::default(),
             flows: AtomicU64::new(0),
-        })
+            orphans: Mutex::default(),
+            earlier: Mutex::default(),
+        });
+        for node in masters {
+            watch.shared(node);
+        }
+        watch
     }
 
     /// How it watches.
@@ -137,6 +149,11 @@ impl NodeWatch {
             tokio::spawn(poll::run(Arc::downgrade(self), node, shared.clone()));
         }
         shared
+    }
+
+    /// The node's record, if it is watched.
+    pub(crate) fn known(&self, node: NodeId) -> Option<Arc<Shared>> {
+        self.lock().get(&node).cloned()
     }
 
     /// Changes a node, and wakes the flows if that means something to them.
@@ -322,9 +339,16 @@ impl NodeWatch {
         }
     }
 
-    /// Everything that nodes have lost so far is repaired by a full sync whose beginning is written down.
+    /// What flows that have ended did not write down is repaired by a full sync whose beginning is written down. The
+    /// first command of a snapshot says the same (rule 34).
     pub fn forget_losses(&self) {
-        self.stored().clear();
+        let orphans = std::mem::take(&mut *self.orphans());
+        self.stored().retain(|flow, _| !orphans.contains(flow));
+    }
+
+    fn orphans(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        // Entries are only added, or taken all at once.
+        self.orphans.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn stored(&self) -> MutexGuard<'_, BTreeMap<u64, BTreeMap<NodeId, u64>>> {
@@ -342,9 +366,13 @@ impl NodeWatch {
         self.stored().entry(flow).or_default().insert(node, incarnation);
     }
 
-    /// A flow that ended owes nothing.
-    pub(crate) fn release(&self, flow: u64) {
-        self.stored().remove(&flow);
+    /// A flow has ended; `owes`: before what it had to tell was written down.
+    pub(crate) fn release(&self, flow: u64, owes: bool) {
+        if owes {
+            self.orphans().insert(flow);
+        } else {
+            self.stored().remove(&flow);
+        }
     }
 
     /// Whether every flow that wrote to the node has written down what it lost before this incarnation.

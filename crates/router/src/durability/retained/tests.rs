@@ -24,7 +24,7 @@ fn up_to(settled: u64, forget: u64) -> Verdict {
 const AT_ONCE: Verdict = Verdict { settled: 0, at_once: true, forget: 0 };
 
 fn ending(safe: u64, at: u64, remains: Remains) -> Ending {
-    Ending { at, safe, remains, beyond: false, reason: "ended".into() }
+    Ending { at, safe, remains, by: None, beyond: false, reason: "ended".into() }
 }
 
 fn lsns(resolved: &Resolved) -> Vec<u64> {

@@ -16,7 +16,6 @@ use tracing::{debug, warn};
 use crate::error::Error;
 use crate::flow_task::{End, FlowTask, is_global, keys_touched, no_key, stopped};
 use crate::ledger::Entry;
-use crate::removal::flow_of;
 use crate::status::SHOWN_NOT_IN_SYNC;
 
 /// Where in the stream a treatment comes from.
@@ -63,9 +62,7 @@ impl FlowTask {
         match item {
             rdb::Item::Value(value) => {
                 self.status.keys.fetch_add(1, Relaxed);
-                if flow_of(&value.meta.key, self.shared.flows) != self.flow {
-                    self.shared.misplaced.fetch_add(1, Relaxed);
-                }
+                self.saw_entry(value.meta.db, &value.meta.key);
                 self.note_database(value.meta.db)?;
                 self.know(value.meta.db, &value.meta.key);
                 let treatment = self.translator.value(value, self.now_ms).map_err(broken)?;
@@ -73,6 +70,7 @@ impl FlowTask {
             }
             rdb::Item::Begin(begin) => {
                 self.status.keys.fetch_add(1, Relaxed);
+                self.saw_entry(begin.meta.db, &begin.meta.key);
                 self.note_database(begin.meta.db)?;
                 self.know(begin.meta.db, &begin.meta.key);
                 let treatment = self.translator.begin(begin, self.now_ms);
@@ -444,7 +442,7 @@ impl FlowTask {
                 db: key.db,
                 key: key.key.to_vec(),
                 reason: reason.clone(),
-                flow: self.flow as u32,
+                flow: self.shared.sharding.flow_of(&key.key).unwrap_or(self.flow) as u32,
                 lsn,
                 at_ms: self.shared.clock.now_ms(),
             });

@@ -1,7 +1,7 @@
 //! Attach, run, back off, attach again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use checkpoint::{NotInSync, Phase as Stored, State};
@@ -24,6 +24,7 @@ use crate::ledger::{Entry, Ledger};
 use crate::phase::Phase;
 use crate::session::{Beginning, Ending, Opening, Session};
 use crate::settings::Settings;
+use crate::sharding::Sharding;
 use crate::source::{SourceSide, Unanswered};
 use crate::startup;
 use crate::status::{SHOWN_NOT_IN_SYNC, Status};
@@ -126,6 +127,7 @@ impl Replica {
             mapping,
             ledger: ledger.clone(),
             session: None,
+            dirty: false,
             start_over: lost,
             attempts: Attempts::new(self.settings.seed),
         };
@@ -353,6 +355,13 @@ impl Replica {
     }
 
     /// A dead predecessor of this program may have left bytes in the nodes' socket buffers (repair rule 8).
+    async fn retire_session(&self, run: &mut Run) -> Result<(), Error> {
+        if run.dirty && self.retire(&run.target, &run.ledger).await? {
+            run.dirty = false;
+        }
+        Ok(())
+    }
+
     async fn retire(&self, target: &Arc<Target>, ledger: &Ledger) -> Result<bool, Error> {
         if !self.settings.rules.on(8) {
             return Ok(true);
@@ -543,7 +552,7 @@ impl Replica {
             flows,
             repair: refused.is_none(),
             began_empty: false,
-            misplaced: AtomicU64::new(0),
+            sharding: Sharding::new(flows),
             reconcile: AtomicBool::new(false),
             checkpoint_due: tokio::sync::Notify::new(),
             pace: Pace::for_backlog(backlog),
@@ -595,6 +604,7 @@ impl Replica {
         ends: Option<Vec<u64>>,
         resume: Resume,
     ) -> Result<(), Error> {
+        self.retire_session(run).await?;
         let shared = self.shared(attachment, run, source).await?;
         let stored = run.ledger.state();
         let reserved = stored.as_ref().map(|state| state.reserved.clone()).unwrap_or_default();
@@ -636,9 +646,8 @@ impl Replica {
         reason: String,
     ) -> Result<(), Error> {
         // Rule 34: nothing of an earlier session is on its way any more.
-        if run.session.take().is_some() && !self.retire(&run.target, &run.ledger).await? {
-            return Ok(());
-        }
+        run.session = None;
+        self.retire_session(run).await?;
         let stored = run.ledger.state();
         let known = stored.as_ref().is_some_and(|state| state.phase != Stored::None);
         let replid = &attachment.greeting.replid;
@@ -678,6 +687,7 @@ impl Replica {
         repairing: Vec<NotInSync>,
         run: &mut Run,
     ) {
+        run.dirty = true;
         run.session = Some(Session::open(Opening {
             shared: Arc::new(shared),
             beginning,
@@ -746,6 +756,8 @@ struct Run {
     mapping: Mapping,
     ledger: Ledger,
     session: Option<Session>,
+    /// Connections of an earlier session may still be open.
+    dirty: bool,
     /// Why the next attachment asks for a full sync.
     start_over: Option<String>,
     attempts: Attempts,

@@ -7,6 +7,7 @@
 
 mod channels;
 mod known_keys;
+mod misplaced;
 mod repairing;
 mod report;
 mod waiting;
@@ -57,6 +58,8 @@ pub struct FlowTask {
     suspicions: Doubts,
     /// Keys to be read again a while after a record that may not have said everything, and when (unix ms).
     suspects: BTreeMap<SourceKey, u64>,
+    /// Snapshot entries that may have come on a wrong flow: known when more was seen.
+    strangers: Vec<SourceKey>,
     /// When the status page heard of this flow's repairs and nodes.
     reported: Instant,
     pub(crate) now_ms: u64,
@@ -110,6 +113,7 @@ impl FlowTask {
             doubts: Vec::new(),
             suspicions: Doubts::new(),
             suspects: BTreeMap::new(),
+            strangers: Vec::new(),
             reported: Instant::now(),
             databases: HashSet::from([0]),
             noted: HashSet::new(),
@@ -174,6 +178,7 @@ impl FlowTask {
         };
         self.next = next;
         self.router.tracker().restart_at(next);
+        self.repair_misplaced_entries().await?;
         self.publish();
         self.tell_position();
         self.notify(Notice::Ready { flow: self.flow, next });

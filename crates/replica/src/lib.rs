@@ -24,6 +24,7 @@
 //! | [`fences`] | keys under repair are read from the source |
 //! | [`ledger`] | the checkpoint, written one change at a time |
 //! | [`clock`] | what time it is |
+//! | [`sharding`] | which flow carries a key |
 //! | [`source`] | questions to the source beside the replication |
 //! | [`startup`] | is this our target, may we write to it |
 //! | [`status`] | what the program says about itself |
@@ -47,6 +48,7 @@ pub mod plan;
 pub mod removal;
 pub mod session;
 pub mod settings;
+pub mod sharding;
 pub mod source;
 pub mod startup;
 pub mod status;

@@ -10,24 +10,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use command::{Mapping, SourceKey};
+use command::SourceKey;
 use router::side::Side;
 use router::sweep::Walk;
-use rules::Rules;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::flow_task::Order;
+use crate::flow_task::{Order, Shared};
 use crate::source::SourceSide;
-use crate::status::Status;
-
-/// Seed of Dragonfly's key hash (`sharding.cc` `Shard`, v1.0 to v1.40.1).
-const SHARD_SEED: u64 = 120_577_240_643;
-
-/// The flow that carries a key, on a master that shards by whole keys.
-pub fn flow_of(key: &[u8], flows: usize) -> usize {
-    (twox_hash::XxHash64::oneshot(SHARD_SEED, key) % flows as u64) as usize
-}
 
 /// Why the removal did not come to its end. It is due again after the next attachment.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +31,9 @@ pub enum Unfinished {
     /// The attachment ended.
     #[error("the attachment ended")]
     Ended,
-    /// Keys come on other flows than their names say: a removal could overtake a record.
+    /// Which flow a key would come on is not known: its removal could overtake a record.
     #[error(
-        "the source shards keys otherwise than by their names (by hash tag or slot); stale keys cannot be removed in order"
+        "how the source distributes keys over its flows is not clear yet; a stale key cannot be removed in order"
     )]
     OtherSharding,
 }
@@ -54,16 +44,10 @@ pub struct Removal {
     pub source: SourceSide,
     /// Scanned.
     pub side: Side,
-    /// Names of keys on the target.
-    pub mapping: Mapping,
     /// The flows.
     pub flows: Vec<UnboundedSender<Order>>,
-    /// Counts.
-    pub status: Arc<Status>,
-    /// Whether the snapshot's keys came on other flows than [`flow_of`] says.
-    pub other_sharding: bool,
-    /// The repair rules in force.
-    pub rules: Rules,
+    /// What the flows share.
+    pub shared: Arc<Shared>,
 }
 
 impl Removal {
@@ -72,9 +56,6 @@ impl Removal {
     /// # Errors
     /// [`Unfinished`].
     pub async fn run(mut self) -> Result<u64, Unfinished> {
-        if self.other_sharding {
-            return Err(Unfinished::OtherSharding);
-        }
         let mut databases: Vec<u32> = vec![0];
         if !self.side.target().is_cluster() {
             databases = router::sweep::used_databases(&mut self.side).await?;
@@ -85,9 +66,9 @@ impl Removal {
                 let mut walk = Walk::new(&self.side, db, None);
                 while let Some(names) = walk.page(&mut self.side).await? {
                     // A name that may be a key of two databases stays: nobody can be asked which it is.
-                    let clear = names.iter().filter(|name| !self.mapping.is_ambiguous(db, name));
+                    let clear = names.iter().filter(|name| !self.shared.mapping.is_ambiguous(db, name));
                     let mut keys: Vec<SourceKey> =
-                        clear.filter_map(|name| self.mapping.source_name(db, name)).collect();
+                        clear.filter_map(|name| self.shared.mapping.source_name(db, name)).collect();
                     keys.sort_unstable();
                     keys.dedup();
                     let absent = self.source.missing(&keys).await?;
@@ -95,7 +76,7 @@ impl Removal {
                         let count = absent.len() as u64;
                         self.repair(absent).await?;
                         removed += count;
-                        self.status.removed(count, true);
+                        self.shared.status.removed(count, true);
                     }
                     // Neither server is kept busy by this alone.
                     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -105,7 +86,7 @@ impl Removal {
                 }
             }
         }
-        if self.rules.on(38) {
+        if self.shared.rules.on(38) {
             // What was created since the last look may still be on its way to us.
             let ends = self.source.offsets().await?;
             let mut answers = Vec::new();
@@ -124,7 +105,8 @@ impl Removal {
     async fn repair(&mut self, absent: Vec<SourceKey>) -> Result<(), Unfinished> {
         let mut of_flow: Vec<Vec<SourceKey>> = vec![Vec::new(); self.flows.len()];
         for key in absent {
-            of_flow[flow_of(&key.key, self.flows.len())].push(key);
+            let flow = self.shared.sharding.flow_of(&key.key).ok_or(Unfinished::OtherSharding)?;
+            of_flow[flow].push(key);
         }
         let mut answers = Vec::new();
         for (flow, keys) in self.flows.iter().zip(of_flow) {

@@ -14,7 +14,6 @@
 mod coordinator;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use checkpoint::NotInSync;
 use flow::{AckState, EofToken, Parting};
@@ -276,13 +275,6 @@ impl Session {
         let levels = self.flows.iter().map(|flow| flow.gauge.levels());
         levels
             .fold((0, 0), |(now, limit), l| (now + l.memory + l.disk, limit + l.memory_limit + l.disk_limit))
-    }
-
-    /// Whether all entries of the snapshot lay on the flows that their names say.
-    pub fn other_sharding(&self) -> bool {
-        let keys: u64 = self.flows.iter().map(|flow| flow.status.keys.load(Relaxed)).sum();
-        // A few keys may lie on a wrong flow: PFMERGE leaves such copies behind (v1.40.1 `hll_family.cc` PFMergeInternal).
-        self.shared.misplaced.load(Relaxed) > keys / 10
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use replica::removal::flow_of;
+use replica::sharding::flow_by_key as flow_of;
 
 fn flows(scenario: &str, count: usize) -> Vec<Vec<u8>> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures").join(scenario);

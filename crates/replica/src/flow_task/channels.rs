@@ -1,7 +1,7 @@
 //! What goes in and out of a flow task.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 
 use checkpoint::NotInSync;
 use command::{Global, Mapping, SourceKey};
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::fences;
 use crate::ledger::Ledger;
+use crate::sharding::Sharding;
 use crate::status::Status;
 
 /// What all flows of a session share.
@@ -43,8 +44,8 @@ pub struct Shared {
     pub repair: bool,
     /// The target held nothing when this session began with a snapshot: nothing on it expires but what was sent since.
     pub began_empty: bool,
-    /// Snapshot keys that came on another flow than their name says.
-    pub misplaced: AtomicU64,
+    /// Which flow carries a key.
+    pub sharding: Sharding,
     /// The target may hold keys that the source lacks.
     pub reconcile: AtomicBool,
     /// A checkpoint is due.
@@ -109,6 +110,11 @@ pub enum Notice {
         flow: usize,
         /// The next LSN.
         next: u64,
+    },
+    /// Keys that came on this flow and belong to others; they are listed.
+    Misplaced {
+        /// The keys.
+        keys: Vec<SourceKey>,
     },
     /// A global command stands next; everything before it is settled.
     Global {

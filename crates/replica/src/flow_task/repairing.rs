@@ -41,6 +41,12 @@ impl FlowTask {
         lsn: u64,
     ) -> Result<Option<journal::Record>, End> {
         self.cautious = false;
+        if self.shared.repair && self.passes_misplaced(&record) {
+            return Ok(None);
+        }
+        if let Some(key) = record.args.get(1).filter(|_| record.args.len() == 3 && record.args[0] == "SET") {
+            self.shared.sharding.saw(key, self.flow);
+        }
         if lsn < self.uncertain_end {
             let keys = keys_touched(record.db, &record.args);
             if !keys.is_empty() && self.uncertain(keys) {
@@ -146,7 +152,7 @@ impl FlowTask {
     }
 
     /// Opens the record; it stays open until its keys are listed durably (repair rule 3).
-    fn open_handed_over(&mut self) -> Origin {
+    pub(super) fn open_handed_over(&mut self) -> Origin {
         let tracker = self.router.tracker();
         let lsn = tracker.open_record();
         let origin = Origin::Record(lsn);

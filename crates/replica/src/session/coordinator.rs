@@ -181,6 +181,18 @@ impl Coordinator {
     ) -> Result<(), Ending> {
         match notice {
             Notice::Cut { .. } => self.progress.send_modify(|p| p.cuts += 1),
+            Notice::Misplaced { keys } => {
+                for key in keys {
+                    let Some(flow) = self.shared.sharding.flow_of(&key.key) else { continue };
+                    let order = Order::Repair {
+                        keys: vec![key],
+                        reason: "came on another flow than its own",
+                        done: oneshot::channel().0,
+                    };
+                    // A flow that has ended has said so; the key is listed.
+                    let _ = self.orders[flow].send(order);
+                }
+            }
             Notice::Ready { flow, next } => {
                 self.flows[flow].received.begin_at(next);
                 self.flows[flow].status.received.store(self.flows[flow].received.next(), Relaxed);

@@ -136,8 +136,8 @@ fn a_flush_is_executed_once_wherever_the_link_breaks() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
-/// Masters up to v1.34 send the missed records in the form of a snapshot, in which they have no LSN: what of them is
-/// applied when the link breaks cannot be told, so they must not come again on top of themselves.
+/// Masters up to v1.34 send the missed records in the form of a snapshot, in which they have no LSN: which of them came
+/// before the link broke cannot be told, so none is applied, and their keys are read instead.
 #[test]
 fn missed_records_that_break_off_are_not_applied_twice() {
     let source = Simulated::start_with(Simulator::builder().release(Release::V1_34));
@@ -159,7 +159,8 @@ fn missed_records_that_break_off_are_not_applied_twice() {
     let read = |endpoint| move || read_server(&endpoint);
     wait_equal(DEADLINE, read(source.endpoint()), read(target.endpoint()));
     let status = program.status().unwrap();
-    assert_eq!(number(&status, "partial_syncs"), 1, "{status}");
-    assert_eq!(number(&status, "full_syncs"), 1, "{status}");
+    assert!(number(&status, "partial_syncs") >= 1, "{status}");
+    assert_eq!(number(&status, "full_syncs"), 0, "{status}");
+    assert!(number(&status["repair"], "done") >= 2, "{status}");
     assert!(program.output().contains("missed records"), "{}", program.output());
 }

@@ -338,7 +338,7 @@ impl FlowTask {
     /// their records are applied (repair rules 3, 9 and 10).
     pub(crate) async fn record_doubts(&mut self) -> Result<(), End> {
         loop {
-            if let Some(event) = self.router.take_target_events().pop() {
+            if let Some(event) = self.router.target_events().first().cloned() {
                 return Err(self.lost_beyond(event).await);
             }
             let failures = self.router.take_failures();
@@ -371,7 +371,11 @@ impl FlowTask {
         let Event::LostBeyond { node, reason } = event;
         let entry = Entry::edit(|state| (state.phase, state.reconcile) = (checkpoint::Phase::FullSync, true));
         match self.shared.ledger.write(entry).await {
-            Ok(()) => End::StartOver(format!("target {node}: {reason}")),
+            Ok(()) => {
+                // Only now, when the full sync that is due cannot be forgotten any more.
+                self.router.take_target_events();
+                End::StartOver(format!("target {node}: {reason}"))
+            }
             Err(error) => End::Fatal(error.into()),
         }
     }

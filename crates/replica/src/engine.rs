@@ -672,6 +672,9 @@ impl Replica {
         };
         shared.reconcile.store(state.reconcile, Relaxed);
         run.ledger.write(Entry::replace(state).clear_list()).await?;
+        if let Some(nodes) = &run.nodes {
+            nodes.forget_losses();
+        }
         self.status.set_resumable(false);
         self.status.set_not_in_sync(0, Vec::new());
         let tokens = attachment.flows.iter().map(|flow| flow.eof_token).collect();

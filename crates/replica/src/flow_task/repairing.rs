@@ -119,7 +119,8 @@ impl FlowTask {
         }
         let now = self.shared.clock.now_ms();
         let due: Vec<SourceKey> =
-            self.suspects.extract_if(.., |_, at| *at <= now).map(|(key, _)| key).collect();
+            self.suspects.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        self.suspects.retain(|_, at| *at > now);
         if !due.is_empty() {
             self.repair_keys(
                 due,

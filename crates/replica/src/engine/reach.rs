@@ -1,0 +1,196 @@
+//! The checkpoint, the target and the source are reached, and what happened to them meanwhile is found out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flow::{AttachError, Parting, Resume};
+use resp::Class;
+use router::Target;
+use router::durability::{Comparison, Mark, NodeWatch};
+use router::side::Side;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Attached, PATIENCE, Replica, Run, connection_name, told_to_stop};
+use crate::error::Error;
+use crate::ledger::Ledger;
+use crate::phase::Phase;
+use crate::source::SourceSide;
+use crate::startup;
+
+impl Replica {
+    /// Whether the target lost writes that counted as applied while nobody watched it: why it needs a full sync.
+    pub(super) async fn lost_meanwhile(&self, nodes: &Arc<NodeWatch>, ledger: &Ledger) -> Option<String> {
+        if !self.settings.rules.on(30) {
+            return None;
+        }
+        let stored: Vec<Mark> = ledger.state()?.nodes.iter().map(startup::mark).collect();
+        let compared = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => return None,
+            compared = nodes.compare(&stored) => compared,
+        };
+        match &compared {
+            Comparison::Same => None,
+            Comparison::Unknown { reason } => {
+                warn!(reason, "whether the target lost writes since the last run cannot be told");
+                None
+            }
+            Comparison::Restarted { node, .. } | Comparison::TookOver { node, .. } => {
+                let lost = compared.may_have_lost().map(|why| format!("target {node}: {why}"));
+                info!(node, lost, "the target was restarted or failed over since the last run");
+                lost
+            }
+        }
+    }
+
+    /// What an earlier run had in its spool comes again from the source.
+    pub(super) fn clean_spool(&self) -> Result<(), Error> {
+        let dir = self.settings.checkpoint_dir.join("spool");
+        let removed = spool::clean(&dir).map_err(|source| Error::Spool { dir, source })?;
+        if removed > 0 {
+            info!(removed, "spool segments of an earlier run removed");
+        }
+        Ok(())
+    }
+
+    /// A dead predecessor of this program may have left bytes in the nodes' socket buffers (repair rule 8).
+    pub(super) async fn retire_session(&self, run: &mut Run) -> Result<(), Error> {
+        if run.dirty && self.retire(&run.target, &run.ledger).await? {
+            run.dirty = false;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn retire(&self, target: &Arc<Target>, ledger: &Ledger) -> Result<bool, Error> {
+        if !self.settings.rules.on(8) {
+            return Ok(true);
+        }
+        let name = connection_name(ledger);
+        loop {
+            let retired = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return Ok(false),
+                retired = target.retire(&name) => retired,
+            };
+            match retired {
+                Ok(retired) => {
+                    startup::tell_retired(&retired);
+                    return Ok(true);
+                }
+                Err(error) if error.class() != Class::Retry => return Err(error.into()),
+                Err(error) => warn!(%error, "connections of an earlier run not looked for yet"),
+            }
+            if self.sleep(Duration::from_millis(500)).await {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether the target has lost everything: nothing is on it, and there was something to be on it.
+    pub(super) async fn target_is_empty(&self, target: &Arc<Target>) -> Result<bool, Error> {
+        let mut side = Side::new(target.clone());
+        let counted = tokio::select! {
+            biased;
+            () = told_to_stop(&self.stop) => return Ok(false),
+            counted = router::sweep::count(&mut side) => counted,
+        };
+        match counted {
+            Ok(0) => {}
+            // A target that is away now is waited for by the flows.
+            Ok(_) | Err(_) => return Ok(false),
+        }
+        for source in &self.settings.sources {
+            let mut side = SourceSide::new(source.connect.clone());
+            let databases = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return Ok(false),
+                databases = side.databases() => databases,
+            };
+            // Who does not tell whether it holds anything is resumed from.
+            if databases.is_ok_and(|databases| !databases.is_empty()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Opens the checkpoint again after it failed to be written. `None`: told to stop meanwhile.
+    pub(super) async fn open_again(&self, run: &mut Run) -> Result<Option<Ledger>, Error> {
+        run.session = None;
+        loop {
+            if self.sleep(Duration::from_secs(1)).await {
+                return Ok(None);
+            }
+            match Ledger::open(&self.settings.checkpoint_dir, self.settings.clock).await {
+                Ok(ledger) => return Ok(Some(ledger)),
+                Err(
+                    error @ (checkpoint::Error::Corrupted { .. } | checkpoint::Error::NewerFormat { .. }),
+                ) => {
+                    return Err(error.into());
+                }
+                Err(error) => warn!(%error, "checkpoint not opened again yet"),
+            }
+        }
+    }
+
+    /// The target, waited for up to a minute. `None`: told to stop meanwhile.
+    pub(super) async fn target(&self) -> Result<Option<Arc<Target>>, Error> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(200);
+        loop {
+            let connected = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return Ok(None),
+                connected = Target::connect(&self.settings.target) => connected,
+            };
+            let error = match connected {
+                Ok(target) => return Ok(Some(target)),
+                Err(error) if error.class() != Class::Retry => return Err(error.into()),
+                Err(error) => error,
+            };
+            if began.elapsed() + pause > PATIENCE {
+                return Err(Error::TargetAway { seconds: PATIENCE.as_secs(), last: error.to_string() });
+            }
+            warn!(%error, "target not usable yet");
+            self.status.set_detail(error.to_string());
+            if self.sleep(pause).await {
+                return Ok(None);
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Attaches to the first source that is a master. `ask`: its LSNs are wanted from before (repair rule 7).
+    pub(super) async fn attach(
+        &self,
+        resume: Option<&Resume>,
+        parting: Option<&Parting>,
+        ask: bool,
+    ) -> Result<Attached, AttachError> {
+        self.status.enter(Phase::Attaching, "");
+        let mut last = None;
+        for (index, source) in self.settings.sources.iter().enumerate() {
+            let ends = match resume {
+                Some(resume) if ask => {
+                    let mut side = SourceSide::new(source.connect.clone());
+                    // A source that does not tell has an open end.
+                    side.offsets().await.ok().filter(|ends| ends.len() == resume.lsns.len())
+                }
+                _ => None,
+            };
+            match flow::attach_after(source, resume, parting).await {
+                Ok(attachment) => return Ok(Attached { source: index, attachment, ends }),
+                Err(error) => {
+                    // Of several errors the one that the operator can do something about is told.
+                    let keep = matches!(&last, Some(l) if AttachError::class(l) != Class::Retry);
+                    if !keep {
+                        last = Some(error);
+                    }
+                }
+            }
+        }
+        self.status.enter(Phase::Connecting, last.as_ref().map(ToString::to_string).unwrap_or_default());
+        Err(last.expect("the configuration names at least one source"))
+    }
+}

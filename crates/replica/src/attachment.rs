@@ -25,15 +25,12 @@ use crate::phase::Phase;
 use crate::removal::{Removal, Unfinished};
 use crate::session::{Ending, Progress, Session};
 use crate::source::SourceSide;
+use crate::source_watch::{SourceWatch, WatchedFlow};
 
 /// Bytes a flow may hold back while the snapshot runs: the source waits for a slow reader there, up to 30 s per write.
 pub const SNAPSHOT_SPOOL: usize = 8 << 20;
 /// How long the flows of one attachment may take to be closed together.
 const TOGETHER: Duration = Duration::from_millis(200);
-/// How often the source is asked for its LSNs.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long the source may leave such a question unanswered in stable sync.
-const SILENCE: Duration = Duration::from_secs(12);
 /// How long keys of a snapshot that are not in sync are worked on.
 const REPAIRS: Duration = Duration::from_secs(30);
 /// Pause before a removal of stale keys that could not go on is tried again.
@@ -293,42 +290,18 @@ impl Running<'_> {
         }
     }
 
-    /// Asks the source for its LSNs now and then: for the lag, and because a dead link is silent.
+    /// An eye on the source, which says so when it is gone.
     fn watch_source(&self, lost: UnboundedSender<String>) -> Option<AbortHandle> {
-        let mut options = self.context.connect.clone();
-        (options.connect_timeout, options.reply_timeout) = (LOOK * 2, LOOK * 2);
-        let statuses: Vec<_> = self.session.flows.iter().map(|flow| flow.status.clone()).collect();
-        let acknowledged: Vec<_> = self.ackers.iter().map(Acker::acknowledged).collect();
+        let flows = self.session.flows.iter().zip(&self.ackers).map(|(flow, acker)| WatchedFlow {
+            status: flow.status.clone(),
+            gauge: flow.gauge.clone(),
+            acknowledged: acker.acknowledged(),
+        });
+        let watch = SourceWatch::new(&self.context.connect, flows.collect());
         let task = async move {
-            let mut side = SourceSide::new(options);
-            let mut heard = tokio::time::Instant::now();
-            let mut bytes = 0;
-            loop {
-                match side.offsets().await {
-                    Ok(offsets) => {
-                        heard = tokio::time::Instant::now();
-                        for (flow, next) in statuses.iter().zip(offsets) {
-                            flow.source.store(next, Relaxed);
-                        }
-                    }
-                    // It answers, so it lives.
-                    Err(error) if error.is_an_answer() => heard = tokio::time::Instant::now(),
-                    Err(error) if heard.elapsed() > SILENCE => {
-                        let _ = lost.send(format!("the source does not answer: {error}"));
-                        return;
-                    }
-                    Err(_) => {}
-                }
-                for (flow, acknowledged) in statuses.iter().zip(&acknowledged) {
-                    flow.acknowledged.store(*acknowledged.borrow(), Relaxed);
-                }
-                // A source that takes no other client may still send.
-                let received = statuses.iter().map(|flow| flow.bytes.load(Relaxed)).sum();
-                if std::mem::replace(&mut bytes, received) != received {
-                    heard = tokio::time::Instant::now();
-                }
-                tokio::time::sleep(LOOK).await;
-            }
+            let reason = watch.until_lost().await;
+            // An attachment that does not listen has ended.
+            let _ = lost.send(reason);
         };
         Some(tokio::spawn(task).abort_handle())
     }
@@ -385,6 +358,8 @@ impl Running<'_> {
         let ackers = std::mem::take(&mut self.ackers);
         if let Outcome::LinkLost(reason) = &outcome {
             info!(reason, "link to the source lost");
+            // Closing takes seconds where nobody answers.
+            self.session.shared.status.enter(Phase::Connecting, reason.clone());
             if self.all_closed().await {
                 // The master has ended the attachment: no ACK of ours can meet it half-closed any more.
                 drop((attachment, ackers));

@@ -50,6 +50,7 @@ pub mod session;
 pub mod settings;
 pub mod sharding;
 pub mod source;
+mod source_watch;
 pub mod startup;
 pub mod status;
 

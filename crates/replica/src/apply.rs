@@ -21,12 +21,23 @@ use crate::status::SHOWN_NOT_IN_SYNC;
 /// Where in the stream a treatment comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// The snapshot, its journal blobs included.
+    /// The snapshot.
     Snapshot,
+    /// A record among the snapshot's entries.
+    Blob,
     /// The next record of the journal.
     Record,
     /// A value read from the source, by its token.
     Repair(u64),
+    /// A record that waited for such a value.
+    Held(u64),
+}
+
+impl Place {
+    /// Whether the source executed what stands there.
+    fn is_executed(self) -> bool {
+        matches!(self, Place::Blob | Place::Record | Place::Held(_))
+    }
 }
 
 /// Keys that are to be listed; the record they come from stays open until they are.
@@ -124,7 +135,7 @@ impl FlowTask {
             Treatment::Global(global) => {
                 Err(End::StartOver(format!("{global:?} was executed at the source during the snapshot")))
             }
-            treatment => self.apply(treatment, Place::Snapshot).await,
+            treatment => self.apply(treatment, Place::Blob).await,
         }
     }
 
@@ -243,7 +254,10 @@ impl FlowTask {
         self.room().await?;
         let origin = self.open(place);
         for command in commands {
-            self.router.send(command, origin);
+            match place.is_executed() {
+                true => self.router.send_executed(command, origin),
+                false => self.router.send(command, origin),
+            }
         }
         self.close(origin);
         Ok(())
@@ -300,9 +314,9 @@ impl FlowTask {
 
     fn open(&mut self, place: Place) -> Origin {
         match place {
-            Place::Snapshot => Origin::Snapshot,
+            Place::Snapshot | Place::Blob => Origin::Snapshot,
             Place::Record => Origin::Record(self.router.tracker().open_record()),
-            Place::Repair(token) => Origin::Repair(token),
+            Place::Repair(token) | Place::Held(token) => Origin::Repair(token),
         }
     }
 
@@ -320,7 +334,7 @@ impl FlowTask {
 
     /// Something that cannot be sent: its keys go under repair.
     fn doubt(&mut self, keys: Vec<SourceKey>, reason: &str, place: Place) {
-        if let Place::Repair(token) = place {
+        if let Place::Repair(token) | Place::Held(token) = place {
             self.repairs.failed(token, repair::Failed::Refused(reason.to_owned()));
             return;
         }

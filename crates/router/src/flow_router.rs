@@ -220,7 +220,14 @@ impl FlowRouter {
     /// It does not wait, so that the pieces of a record are taken over all or none: [`FlowRouter::has_room`] is asked before.
     pub fn send(&mut self, command: TargetCommand, origin: Origin) {
         self.tracker.add(origin);
-        self.put(command, origin);
+        self.put(command, origin, matches!(origin, Origin::Record(_)));
+    }
+
+    /// The same for a command that the source executed, and that has no LSN of its own in here: one that came during the
+    /// snapshot, or one that waited for a repaired value. Its reply may contradict the source as any record's (rule 31).
+    pub fn send_executed(&mut self, command: TargetCommand, origin: Origin) {
+        self.tracker.add(origin);
+        self.put(command, origin, true);
     }
 
     /// Hands everything collected to the sockets.
@@ -279,11 +286,11 @@ impl FlowRouter {
         self.losses_stored();
     }
 
-    fn put(&mut self, command: TargetCommand, origin: Origin) {
+    fn put(&mut self, command: TargetCommand, origin: Origin, executed: bool) {
         let TargetCommand { db, slot, args, key, effect, .. } = command;
         self.next_seq += 1;
         let mut meta = Meta::new(self.next_seq, slot, db, effect, origin, key);
-        self.expect(&mut meta, &args);
+        self.expect(&mut meta, &args, executed);
         meta.many = self.durability.is_some() && args.len() > 2 && durable::has_many_keys(&args);
         if effect == Effect::Moving {
             self.note_moving(&meta, &args);

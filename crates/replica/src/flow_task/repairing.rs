@@ -291,7 +291,7 @@ impl FlowTask {
                 }
             };
             let treatment = self.translator.record(record, self.now_ms);
-            self.apply(treatment, Place::Repair(token)).await?;
+            self.apply(treatment, Place::Held(token)).await?;
         }
         self.router.repair_close(token);
         Ok(())

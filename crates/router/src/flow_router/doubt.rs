@@ -8,7 +8,6 @@ use command::{Deadline, Effect, Expect};
 use super::FlowRouter;
 use crate::failure::{Cause, Failure};
 use crate::lane::{Meta, Parked, places};
-use crate::tracker::Origin;
 
 /// A moving command on its way: the keys that it ties to each other.
 #[derive(Debug)]
@@ -80,10 +79,11 @@ impl FlowRouter {
         self.failures.push(Failure { args, keys, db, contaminated, cause, seq, message, origin });
     }
 
-    /// Notes which replies to a record would contradict it. Without repairs there is nothing to do about one.
-    pub(super) fn expect(&mut self, meta: &mut Meta, args: &[Bytes]) {
+    /// Notes which replies to a command that the source executed would contradict it. Without repairs there is nothing to
+    /// do about one.
+    pub(super) fn expect(&mut self, meta: &mut Meta, args: &[Bytes], executed: bool) {
         let deadline = command::deadline(args);
-        if self.options.repair && matches!(meta.origin, Origin::Record(_)) {
+        if self.options.repair && executed {
             if self.options.rules.on(31) {
                 meta.expect = command::expect(args);
             }

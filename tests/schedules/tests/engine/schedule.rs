@@ -116,6 +116,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
             .unwrap_or_else(|error| panic!("no runtime: {error}"));
         let living = async {
             clock.resume();
+            world.begin_runtime();
             if run.is_none() {
                 run = Some(Run::begin(&world, &mut random, plan).await);
             }
@@ -127,6 +128,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             clock.suspend();
+            world.end_runtime();
             end
         };
         // What panicked is told below.

@@ -45,6 +45,8 @@ pub(crate) struct State {
     /// Where connections to the source go; nobody listens there without it.
     pub(crate) source: Option<Acceptor>,
     pub(crate) started_ms: u64,
+    /// Between two runtimes.
+    ending: bool,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
     next_conn: ConnId,
@@ -107,6 +109,7 @@ impl World {
             triggers: Triggers::default(),
             source: None,
             started_ms: clock.now_ms(),
+            ending: false,
             queue: BTreeMap::new(),
             next_event: 0,
             next_conn: 0,
@@ -262,8 +265,21 @@ impl World {
         self.sooner.notify_one();
     }
 
+    /// The runtime ends, and with it all tasks, in no order: what they do now is seen by nobody.
+    pub(crate) fn end_runtime(&self) {
+        self.with(|state| state.ending = true);
+    }
+
+    /// Another runtime begins.
+    pub(crate) fn begin_runtime(&self) {
+        self.with(|state| state.ending = false);
+    }
+
     /// An end is gone.
     pub(crate) fn dropped(&self, id: ConnId, client: bool) {
+        if self.with(|state| state.ending) {
+            return self.with(|state| state.abandoned(id, client));
+        }
         self.shut(id, client);
         let now = self.now_ms();
         self.with(|state| {
@@ -408,6 +424,16 @@ impl State {
         conn.up.lose(0);
         conn.up.arrived.clear();
         self.schedule(now + SILENCE_MS, Event::Break(id));
+        self.forget(id);
+    }
+
+    /// An end is gone with its runtime.
+    fn abandoned(&mut self, id: ConnId, client: bool) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        match client {
+            true => conn.client_gone = true,
+            false => conn.server_gone = true,
+        }
         self.forget(id);
     }
 

@@ -9,6 +9,7 @@ pub mod captures;
 pub mod client;
 pub mod known_differences;
 pub mod logical;
+pub mod observe;
 pub mod program;
 pub mod servers;
 pub mod source;

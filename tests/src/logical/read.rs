@@ -13,8 +13,8 @@ const USUAL_DATABASES: u32 = 16;
 /// How many keys one `SCAN` and one round of pipelines deal with.
 const BATCH: &str = "1000";
 
-/// The contents of one server over all its databases, read at the same time. Keys that go while it is read are
-/// left out; for an exact picture nobody may write meanwhile.
+/// The contents of one server over all its databases, read at the same time. Keys that go, or change their type,
+/// while it is read are left out; for an exact picture nobody may write meanwhile.
 pub fn read_server(endpoint: &Endpoint) -> Contents {
     let dbs = databases(&mut connect(endpoint));
     let parts = at_once(dbs, |db| {
@@ -135,9 +135,12 @@ fn queue_value(client: &mut Client, key: &[u8], kind: &str) {
     }
 }
 
-/// `None` if the key has gone since its type was asked.
+/// `None` if the key has gone, or become another type, since its type was asked.
 fn parse_value(client: &mut Client, key: &[u8], kind: String, reply: Reply) -> Option<Value> {
     if let Some(error) = as_error(&reply) {
+        if error.starts_with("WRONGTYPE") {
+            return None;
+        }
         panic!("reading {} {}: {error}", kind, readable(key));
     }
     let value = match kind.as_str() {

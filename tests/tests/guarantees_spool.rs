@@ -223,22 +223,32 @@ fn a_link_cut_while_the_target_is_stopped_resumes_from_what_was_received() {
     let target = standalone();
     let mut program = Df2redis::replicate(target.settings(&source));
     program.wait_ready(READY);
-    let options = Options { rate: Some(8_000), keys: 200, ..Options::new(Mode::Full, seed) };
-    let writer = Workload::start(&source.endpoint(), options);
-    writer.wait_for(2_000);
+    let write = |rate| {
+        let options =
+            Options { rate: Some(rate), keys: 200, ..Options::new(Mode::Full, seed + u64::from(rate)) };
+        Workload::start(&source.endpoint(), options)
+    };
+    let writer = write(2_000);
+    writer.wait_for(1_000);
+    writer.stop().assert_no_surprise();
     server(&target).pause();
     for cut in 1..=4 {
-        // Far more than the source keeps.
+        // Far more than the source keeps; then slowly enough that it keeps what comes while the link is away.
+        let writer = write(8_000);
         writer.wait_for(6_000);
+        writer.stop().assert_no_surprise();
+        wait_received(&mut program, &source);
+        let writer = write(100);
+        writer.wait_for(20);
         simulated.handle().drop_attachments();
         program.wait_until(READY, "the next partial sync", |s| number(s, "partial_syncs") == cut);
         program.wait_until(READY, "stable sync", |s| s["ready"] == true);
+        writer.stop().assert_no_surprise();
     }
     let status = program.status().unwrap();
     assert!(sum(&status, "lag_records") > 4_000, "the source may have kept what is not applied: {status}");
     assert_eq!(number(&status, "full_syncs"), 1, "{status}");
     server(&target).resume();
-    writer.stop().assert_no_surprise();
     target.assert_equal(&source);
     let status = wait_all_in_sync(&mut program, READY);
     assert_eq!((number(&status, "full_syncs"), number(&status, "partial_syncs")), (1, 4), "{status}");

@@ -67,6 +67,12 @@ impl Repairs {
         Some(Placement { token, key, value, held })
     }
 
+    /// Why the key of a value that was handed out is under repair.
+    #[must_use]
+    pub fn cause_of(&self, token: u64) -> Option<Cause> {
+        self.sent.get(self.tokens.get(&token)?).map(|sent| sent.cause)
+    }
+
     /// A value has settled. The key to be taken off the durable list (rule 4), unless it has to stay: it went under
     /// repair anew, or another value of it is on its way.
     pub fn settled(&mut self, token: u64) -> Option<SourceKey> {

@@ -1,5 +1,7 @@
 //! Keys under repair: which records they swallow, what the source is asked, and where the answer goes.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 use checkpoint::NotInSync;
 use command::{Doubt as Suspicion, DoubtfulWhy, Global, SourceKey};
@@ -217,10 +219,14 @@ impl FlowTask {
     }
 
     pub(super) fn fence_answered(&mut self, answer: Answer) {
+        let again = self.repairs.counters().read_again;
         match answer.found {
             Some(found) => self.repairs.fence_answer(answer.id, found.r0, found.r1, found.values),
             None => self.repairs.fence_void(answer.id),
         }
+        let again = self.repairs.counters().read_again - again;
+        self.shared.status.fences.fetch_add(1, Relaxed);
+        self.shared.status.fences_again.fetch_add(again, Relaxed);
         self.tell_position();
         if self.repairs.next_due().is_some_and(|lsn| lsn > self.reserved_now()) {
             self.shared.checkpoint_due.notify_one();
@@ -321,12 +327,20 @@ impl FlowTask {
         if tokens.is_empty() {
             return;
         }
-        let left: Vec<SourceKey> =
-            tokens.into_iter().filter_map(|token| self.repairs.settled(token)).collect();
+        let mut left = Vec::new();
+        for token in tokens {
+            let cause = self.repairs.cause_of(token).map_or("unknown", Cause::words);
+            if let Some(key) = self.repairs.settled(token) {
+                self.shared.status.repaired(cause, 1);
+                left.push(key);
+            }
+        }
+        if self.repairs.repairing_len() == 0 {
+            self.report_soon();
+        }
         if left.is_empty() {
             return;
         }
-        self.shared.status.repaired("all", left.len() as u64);
         self.tell_left(&left);
         self.shared.ledger.note(Entry::default().unlist(left));
         self.shared.checkpoint_due.notify_one();

@@ -11,6 +11,11 @@ use crate::status::{NodeStatus, Repairing, RepairingKey, SHOWN_KEYS};
 const INTERVAL: Duration = Duration::from_millis(250);
 
 impl FlowTask {
+    /// What just changed is told with the next look, however short ago the last one was.
+    pub(super) fn report_soon(&mut self) {
+        self.reported -= INTERVAL;
+    }
+
     /// Keys under repair and nodes, a few times a second.
     pub(super) fn report(&mut self) {
         if self.reported.elapsed() < INTERVAL {

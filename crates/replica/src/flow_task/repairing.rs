@@ -1,5 +1,7 @@
 //! Keys under repair: which records they swallow, what the source is asked, and where the answer goes.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
 use checkpoint::NotInSync;
 use command::{Doubt as Suspicion, DoubtfulWhy, Global, SourceKey};
@@ -217,9 +219,14 @@ impl FlowTask {
     }
 
     pub(super) fn fence_answered(&mut self, answer: Answer) {
+        let vain = self.repairs.counters().voided + self.repairs.counters().read_again;
         match answer.found {
             Some(found) => self.repairs.fence_answer(answer.id, found.r0, found.r1, found.values),
             None => self.repairs.fence_void(answer.id),
+        }
+        self.shared.status.fences.fetch_add(1, Relaxed);
+        if self.repairs.counters().voided + self.repairs.counters().read_again > vain {
+            self.shared.status.fences_again.fetch_add(1, Relaxed);
         }
         self.tell_position();
         if self.repairs.next_due().is_some_and(|lsn| lsn > self.reserved_now()) {

@@ -3,6 +3,11 @@
 //! Times on a shared machine mean little by themselves. Every round runs the program and the yardstick one after the
 //! other on the same data, and what is quoted is the median of the rounds' ratios.
 
+pub mod process;
+pub mod proxy;
+pub mod scene;
+pub mod writers;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

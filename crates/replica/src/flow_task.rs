@@ -81,6 +81,8 @@ pub struct FlowTask {
     asked_to_extend: u64,
     /// `next` when the session last heard of it.
     told: u64,
+    /// `next` when a checkpoint was last asked for because of the number of records.
+    asked_at: u64,
     /// Whoever waits for records to be dispatched.
     passing: Vec<(u64, oneshot::Sender<()>)>,
     /// Whoever waits for keys to leave repair.
@@ -124,6 +126,7 @@ impl FlowTask {
             reserved: 0,
             asked_to_extend: 0,
             told: 0,
+            asked_at: 0,
             passing: Vec::new(),
             leaving: Vec::new(),
         }
@@ -177,6 +180,7 @@ impl FlowTask {
             }
         };
         self.next = next;
+        self.asked_at = next;
         self.router.tracker().restart_at(next);
         self.repair_misplaced_entries().await?;
         self.publish();
@@ -238,7 +242,8 @@ impl FlowTask {
                 self.entry(entry, lsn).await?;
                 self.next = counter.next();
                 debug_assert_eq!(self.next, self.router.tracker().dispatched());
-                if self.next - self.told >= self.shared.pace.records {
+                if self.next - self.asked_at >= self.shared.pace.records {
+                    self.asked_at = self.next;
                     self.tell_position();
                     self.shared.checkpoint_due.notify_one();
                 }

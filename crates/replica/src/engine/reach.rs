@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use flow::{AttachError, Parting, Resume};
 use resp::Class;
-use router::Target;
 use router::durability::{Comparison, Mark, NodeWatch};
 use router::side::Side;
+use router::{Retired, Target};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -17,6 +17,9 @@ use crate::ledger::Ledger;
 use crate::phase::Phase;
 use crate::source::SourceSide;
 use crate::startup;
+
+/// How long a node that lets nobody see or end its clients may take to execute what they have sent (repair rule 8).
+const BLIND: Duration = Duration::from_secs(2);
 
 impl Replica {
     /// Whether the target lost writes that counted as applied while nobody watched it: why it needs a full sync.
@@ -76,7 +79,9 @@ impl Replica {
             match retired {
                 Ok(retired) => {
                     startup::tell_retired(&retired);
-                    return Ok(true);
+                    // The nodes answer, so they also read what is left in the sockets: it is executed meanwhile.
+                    let blind = matches!(retired, Retired::Unknown { .. });
+                    return Ok(!(blind && self.sleep(BLIND).await));
                 }
                 Err(error) if error.class() != Class::Retry => return Err(error.into()),
                 Err(error) => warn!(%error, "connections of an earlier run not looked for yet"),

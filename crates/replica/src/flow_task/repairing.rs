@@ -219,14 +219,15 @@ impl FlowTask {
     }
 
     pub(super) fn fence_answered(&mut self, answer: Answer) {
-        let again = self.repairs.counters().read_again;
+        let vain = self.repairs.counters().voided + self.repairs.counters().read_again;
         match answer.found {
             Some(found) => self.repairs.fence_answer(answer.id, found.r0, found.r1, found.values),
             None => self.repairs.fence_void(answer.id),
         }
-        let again = self.repairs.counters().read_again - again;
         self.shared.status.fences.fetch_add(1, Relaxed);
-        self.shared.status.fences_again.fetch_add(again, Relaxed);
+        if self.repairs.counters().voided + self.repairs.counters().read_again > vain {
+            self.shared.status.fences_again.fetch_add(1, Relaxed);
+        }
         self.tell_position();
         if self.repairs.next_due().is_some_and(|lsn| lsn > self.reserved_now()) {
             self.shared.checkpoint_due.notify_one();

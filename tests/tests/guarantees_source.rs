@@ -47,10 +47,14 @@ fn a_half_open_link_is_noticed_and_replaced() {
     let target = standalone();
     let mut program = Df2redis::replicate(target.settings(&source));
     program.wait_ready(READY);
+    for _ in 0..100 {
+        source.client().call(&["INCR", "counter"]);
+    }
+    target.assert_equal(&source);
+    simulated.handle().blackhole();
+    // On a connection made since: those from before lead nowhere either.
     let writer =
         Workload::start(&source.endpoint(), Options { rate: Some(500), ..Options::new(Mode::Full, seed) });
-    writer.wait_for(500);
-    simulated.handle().blackhole();
     let took = noticed(&mut program);
     assert!(took <= NOTICED, "noticed after {took:?}:\n{}", program.output());
     program.wait_ready(READY);

@@ -111,7 +111,7 @@ impl Replica {
             },
         );
         let resumes = ledger.state().and_then(resume).is_some();
-        let lost = if resumes { self.lost_meanwhile(&nodes, &ledger).await } else { None };
+        let lost = if resumes { self.lost_meanwhile(&target, &nodes, &ledger).await } else { None };
         if resumes && lost.is_none() && self.target_is_empty(&target).await? {
             // A source that was flushed leaves an empty target as well, so this is not decided here.
             warn!(

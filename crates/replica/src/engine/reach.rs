@@ -23,17 +23,37 @@ const BLIND: Duration = Duration::from_secs(2);
 
 impl Replica {
     /// Whether the target lost writes that counted as applied while nobody watched it: why it needs a full sync.
-    pub(super) async fn lost_meanwhile(&self, nodes: &Arc<NodeWatch>, ledger: &Ledger) -> Option<String> {
+    pub(super) async fn lost_meanwhile(
+        &self,
+        target: &Target,
+        nodes: &Arc<NodeWatch>,
+        ledger: &Ledger,
+    ) -> Option<String> {
         if !self.settings.rules.on(30) {
             return None;
         }
         let stored: Vec<Mark> = ledger.state()?.nodes.iter().map(startup::mark).collect();
-        let compared = tokio::select! {
-            biased;
-            () = told_to_stop(&self.stop) => return None,
-            compared = nodes.compare(&stored) => compared,
+        let compared = loop {
+            let compared = tokio::select! {
+                biased;
+                () = told_to_stop(&self.stop) => return None,
+                compared = nodes.compare(&stored) => compared,
+            };
+            // A node that comes back later may come back without what counts as applied, and nothing would tell then.
+            let Comparison::Silent { node, reason } = &compared else { break compared };
+            self.status.enter(Phase::Connecting, format!("target {node}: {reason}"));
+            warn!(node, reason, "waiting for the target to tell whether it was restarted since the last run");
+            if self.sleep(Duration::from_millis(500)).await {
+                return None;
+            }
+            // Another node may have taken over.
+            if let Err(error) = target.refresh().await {
+                warn!(%error, "slots of the target not looked up");
+            }
         };
         match &compared {
+            // Dealt with above.
+            Comparison::Silent { .. } => None,
             Comparison::Same => None,
             Comparison::Unknown { reason } => {
                 warn!(reason, "whether the target lost writes since the last run cannot be told");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::durability::NodeWatch;
 use crate::durability::ask::{self, Answer};
@@ -18,6 +18,8 @@ use crate::target::NodeId;
 
 /// How long one node may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a node is watched.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How a node kept its data over a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +106,13 @@ pub enum Comparison {
         /// Why not.
         reason: String,
     },
+    /// It cannot be told yet: a node that serves does not answer, or changes just now.
+    Silent {
+        /// `host:port`.
+        node: String,
+        /// What came instead of an answer.
+        reason: String,
+    },
 }
 
 impl Comparison {
@@ -114,7 +123,7 @@ impl Comparison {
             Comparison::Restarted { may_have_lost, .. } | Comparison::TookOver { may_have_lost, .. } => {
                 may_have_lost.as_deref()
             }
-            Comparison::Unknown { reason } => Some(reason),
+            Comparison::Unknown { reason } | Comparison::Silent { reason, .. } => Some(reason),
         }
     }
 
@@ -125,7 +134,8 @@ impl Comparison {
             Comparison::Restarted { may_have_lost: None, .. } => 1,
             Comparison::TookOver { may_have_lost: None, .. } => 2,
             Comparison::Unknown { .. } => 3,
-            Comparison::TookOver { .. } | Comparison::Restarted { .. } => 4,
+            Comparison::Silent { .. } => 4,
+            Comparison::TookOver { .. } | Comparison::Restarted { .. } => 5,
         }
     }
 }
@@ -147,7 +157,7 @@ pub(crate) fn compare_one(mark: &Mark, found: &BTreeMap<String, Found>, serving:
             return Comparison::Unknown { reason: format!("{node} does not allow INFO") };
         }
         Some(Found::Silent(reason)) if serving.contains(&node) => {
-            return Comparison::Unknown { reason: format!("{node} does not answer: {reason}") };
+            return Comparison::Silent { node, reason: reason.clone() };
         }
         _ => {}
     }
@@ -261,8 +271,8 @@ impl NodeWatch {
             return Comparison::Unknown { reason: "the checkpoint tells nothing about the nodes".into() };
         }
         *self.earlier() = stored.iter().map(|mark| (mark.address.clone(), mark.clone())).collect();
-        let serving: Vec<String> =
-            self.target().masters().into_iter().map(|node| self.address(node)).collect();
+        let masters = self.target().masters();
+        let serving: Vec<String> = masters.iter().map(|node| self.address(*node)).collect();
         let mut found = BTreeMap::new();
         for address in serving.iter().chain(stored.iter().map(|mark| &mark.address)) {
             if !found.contains_key(address) {
@@ -270,7 +280,32 @@ impl NodeWatch {
             }
         }
         let all = stored.iter().map(|mark| compare_one(mark, &found, &serving));
-        all.max_by_key(Comparison::rank).unwrap_or(Comparison::Same)
+        let worst = all.max_by_key(Comparison::rank).unwrap_or(Comparison::Same);
+        if worst.rank() >= (Comparison::Silent { node: String::new(), reason: String::new() }).rank() {
+            return worst;
+        }
+        // What happens from now on has to be noticed by those that watch, so they must have seen the same processes.
+        let limit = Instant::now() + LIMIT;
+        for node in masters {
+            let address = self.address(node);
+            let Some(Found::Told(info)) = found.get(&address) else { continue };
+            while !self.saw(node, info) {
+                if Instant::now() >= limit {
+                    return Comparison::Silent { node: address, reason: "it changes just now".into() };
+                }
+                sleep(LOOK).await;
+            }
+        }
+        worst
+    }
+
+    /// Whether the process that said this of itself is watched.
+    fn saw(self: &Arc<Self>, node: NodeId, info: &NodeInfo) -> bool {
+        self.shared(node).with(|node| {
+            node.known.as_ref().is_some_and(|known| {
+                known.run_id == info.run_id && known.replication.replid == info.replication.replid
+            })
+        })
     }
 
     fn earlier(&self) -> MutexGuard<'_, BTreeMap<String, Mark>> {

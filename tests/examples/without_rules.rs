@@ -11,7 +11,6 @@ use config::Config;
 use dashboard::Dashboard;
 use replica::{Goal, Replica, Settings, Status};
 use rules::Rules;
-use tokio::sync::watch;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -9,7 +9,6 @@ use dashboard::Dashboard;
 use replica::{Finished, Goal, Replica, Settings, Status};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::configuration;

@@ -172,8 +172,8 @@ async fn the_old_master_waits_for_the_last_acknowledgement() {
     let mut senders = Vec::new();
     for (socket, lsn) in attachment.take_flows().into_iter().zip(lsns) {
         let (reader, writer) = socket.split();
-        let (applied, from_applied) = tokio::sync::watch::channel(lsn);
-        let (ping, from_ping) = tokio::sync::watch::channel(0);
+        let (applied, from_applied) = watch::channel(lsn);
+        let (ping, from_ping) = watch::channel(0);
         let state = flow::AckState { applied: from_applied, ping: from_ping };
         ackers.push(Acker::spawn(writer, state, flow::Cadence::default()));
         readers.push(reader);

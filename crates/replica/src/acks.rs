@@ -5,7 +5,7 @@
 
 use flow::AckState;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// Asks whether the master is being taken over; answered when it is known.
 pub(crate) type Question = oneshot::Sender<()>;

@@ -10,7 +10,6 @@ use flow::{AckState, AckWriter, Acker, Answer, Attachment, Cadence, Parting};
 use repair::ReaderOptions;
 use router::side::Side;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tracing::{info, warn};
 

@@ -12,7 +12,6 @@ use command::Mapping;
 use flow::{Attachment, Resume};
 use router::Target;
 use router::durability::{self, NodeWatch};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 

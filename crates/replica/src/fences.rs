@@ -6,7 +6,6 @@ use std::time::Duration;
 use command::SourceKey;
 use repair::{Batch, Outcome, Reader, ReaderOptions, Rules, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -103,7 +102,7 @@ impl Fences {
         told: &mut Option<Instant>,
         requests: Vec<Request>,
     ) {
-        if self.link.has_changed().unwrap_or(true) || open.is_none() {
+        if self.link.has_changed() || open.is_none() {
             *open = None;
             let Ok(current) = self.link.wait_for(Option::is_some).await else { return };
             let link = current.clone();

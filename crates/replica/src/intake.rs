@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bytes::{Bytes, BytesMut};
 use flow::{EofToken, FlowReader};
 use journal::{Boundaries, TokenFinder};
-use tokio::sync::watch;
 use tracing::warn;
 
 use crate::flow_task::stopped;

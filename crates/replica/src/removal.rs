@@ -105,7 +105,10 @@ impl Removal {
     async fn repair(&mut self, absent: Vec<SourceKey>) -> Result<(), Unfinished> {
         let mut of_flow: Vec<Vec<SourceKey>> = vec![Vec::new(); self.flows.len()];
         for key in absent {
-            let flow = self.shared.sharding.flow_of(&key.key).ok_or(Unfinished::OtherSharding)?;
+            let Some(flow) = self.shared.sharding.flow_of_stale(&key.key) else {
+                self.shared.sharding.is_unclear();
+                return Err(Unfinished::OtherSharding);
+            };
             of_flow[flow].push(key);
         }
         let mut answers = Vec::new();

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use checkpoint::NotInSync;
 use flow::{AckState, EofToken, Parting};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::attachment::SNAPSHOT_SPOOL;

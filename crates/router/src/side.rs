@@ -1,6 +1,6 @@
 //! Commands outside the stream: scans, removals, transfers. One at a time or in small pipelines, redirects followed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ const TRIES: u32 = 60;
 pub struct Side {
     target: Arc<Target>,
     /// With the database that is selected.
-    connections: HashMap<NodeId, (Connection, u32)>,
+    connections: BTreeMap<NodeId, (Connection, u32)>,
 }
 
 impl Side {
     /// No connection is made yet.
     pub fn new(target: Arc<Target>) -> Self {
-        Side { target, connections: HashMap::new() }
+        Side { target, connections: BTreeMap::new() }
     }
 
     /// The servers behind it.

@@ -8,4 +8,4 @@ mod watch;
 pub(crate) use address::{Published, published};
 pub(crate) use notify::Notifier;
 pub(crate) use reload::Reload;
-pub(crate) use watch::watch;
+pub(crate) use self::watch::watch;

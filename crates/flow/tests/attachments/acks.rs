@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use flow::{AckState, Acker, Attachment, Cadence, FlowReader};
-use tokio::sync::watch;
 
 use crate::master::{attached, granting};
 use crate::peer::{Event, Peer, What};

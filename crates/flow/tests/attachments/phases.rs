@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use flow::{AckState, Acker, Attachment, Cadence, FlowReader};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::master::{Asked, all_closed, attached, granted, granting, master, options};

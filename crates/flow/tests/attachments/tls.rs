@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flow::{AckState, Acker, AttachError, Cadence, SourceOptions, attach};
 use resp::{Class, ConnectOptions, Tls, TlsOptions};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;

@@ -10,7 +10,7 @@ use router::Target;
 use router::durability::NodeWatch;
 use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
 use crate::error::Error;

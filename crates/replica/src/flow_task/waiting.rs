@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use command::SourceKey;
-use tokio::sync::watch;
 use tokio::time::Duration;
 
 use super::{End, FlowTask, Order};

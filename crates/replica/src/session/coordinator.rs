@@ -9,7 +9,7 @@ use command::SourceKey;
 use router::durability::{Mark, Settlement};
 use router::side::Side;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use crate::durability::node::{Ending, Verdict};
 use crate::durability::retained::Retained;
@@ -185,7 +184,7 @@ impl FlowDurability {
 
     /// Whether something may have become of acknowledged commands.
     pub(crate) fn has_changed(&self) -> bool {
-        self.unseen || !self.late.is_empty() || self.changes.has_changed().unwrap_or(false)
+        self.unseen || !self.late.is_empty() || self.changes.has_changed()
     }
 
     /// Waits until something may have become of acknowledged commands. Cancel-safe.

@@ -40,7 +40,7 @@ use std::time::Duration;
 pub use flow::{FlowDurability, LostWrite, Resolved};
 pub use info::{Fsync, Persistence};
 pub use mark::{Comparison, Kept, Mark};
-pub use watch::{NodeStatus, NodeWatch, Settlement, Standing};
+pub use self::watch::{NodeStatus, NodeWatch, Settlement, Standing};
 
 /// How durability is watched.
 #[derive(Debug, Clone, Copy)]

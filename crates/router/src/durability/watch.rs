@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use resp::Connection;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 

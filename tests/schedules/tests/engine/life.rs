@@ -9,7 +9,6 @@ use replica::clock::Clock;
 use replica::{Finished, Goal, Replica, Settings, Status};
 use resp::Network;
 use rules::Rules;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::network::Dialer;

@@ -310,8 +310,7 @@ impl Run {
             Needs::Crash => self.world.die(),
             Needs::Stop => {
                 if let Some(life) = &self.life {
-                    // An engine that has ended needs no telling.
-                    let _ = life.stop.send(true);
+                    life.stop.send_replace(true);
                 }
             }
             Needs::RestartSource { empty } => {

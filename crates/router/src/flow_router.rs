@@ -21,6 +21,7 @@ mod replies;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use command::{Effect, TargetCommand};
 use rules::Rules;
@@ -39,6 +40,9 @@ use crate::tracker::{Origin, Tracker};
 use crate::wire::{self, Event, Predecessor, Wiring};
 
 use doubt::Moving;
+
+/// Longest pause before a node that could not be reached is connected to again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How a router behaves.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +86,8 @@ pub struct FlowRouter {
     held: BTreeMap<u16, Held>,
     /// How often a slot was refused in a row.
     attempts: BTreeMap<u16, u32>,
+    /// By node: how often in a row it could not be connected to.
+    unreached: BTreeMap<NodeId, u32>,
     /// Connections that broke and may still have bytes in their node's socket buffer.
     predecessors: BTreeMap<NodeId, Predecessor>,
     /// Moving commands that were not answered yet, in the order of the flow.
@@ -134,6 +140,7 @@ impl FlowRouter {
             lanes: Vec::new(),
             held: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            unreached: BTreeMap::new(),
             predecessors: BTreeMap::new(),
             moving: BTreeMap::new(),
             deadlines,
@@ -325,6 +332,7 @@ impl FlowRouter {
                 name: self.options.name.clone(),
                 watch: self.options.durability.clone(),
                 go: wait,
+                pause: self.unreached.get(&node).map_or(Duration::ZERO, |times| unreached_for(*times)),
                 predecessor: self.predecessors.get(&node).filter(|_| self.options.rules.on(8)).cloned(),
             };
             let (input, output) = unbounded_channel();
@@ -339,6 +347,12 @@ impl FlowRouter {
     fn current(&mut self, node: NodeId, generation: u64) -> Option<&mut Lane> {
         self.lanes.get_mut(node.index())?.as_mut().filter(|lane| lane.generation == generation)
     }
+}
+
+/// The pause before a node is connected to that could not be `times` in a row. Each of its slots comes back at a time of
+/// its own, so this is what keeps many slots from knocking at it all the time.
+fn unreached_for(times: u32) -> Duration {
+    Transient::Disconnected.delay(times.saturating_sub(1)).min(LONGEST_PAUSE)
 }
 
 async fn until(at: Option<Instant>) {

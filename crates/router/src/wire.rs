@@ -74,6 +74,8 @@ pub(crate) struct Wiring {
     pub(crate) predecessor: Option<Predecessor>,
     /// Looks at the node before anything is written to it.
     pub(crate) watch: Option<Arc<NodeWatch>>,
+    /// How long to wait before it is opened: the node could not be reached the last time.
+    pub(crate) pause: Duration,
     /// Until then nothing is written, whatever is handed over.
     pub(crate) go: oneshot::Receiver<()>,
 }
@@ -118,6 +120,7 @@ pub(crate) enum Event {
 /// Runs one connection until it breaks; dropping the lane's end of `input` ends it too.
 pub(crate) async fn run(wiring: Wiring, input: UnboundedReceiver<Bytes>, events: UnboundedSender<Event>) {
     let (node, generation) = (wiring.node, wiring.generation);
+    tokio::time::sleep(wiring.pause).await;
     let (was_up, reason) = match connect(&wiring, &events).await {
         Ok(Connected { connection, client_id, run_id, incarnation }) => {
             // The router may be gone already; then nobody needs the events.

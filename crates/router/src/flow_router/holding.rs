@@ -145,6 +145,9 @@ impl FlowRouter {
         let Some(lane) = self.lanes[node.index()].take() else { return };
         self.counters.disconnects += 1;
         let address = self.target.address(node);
+        if !was_up {
+            *self.unreached.entry(node).or_insert(0) += 1;
+        }
         if was_up {
             warn!(flow = self.flow, node = address, reason, "target connection lost");
         }

@@ -23,6 +23,7 @@ impl FlowRouter {
             }
             Event::Up { node, generation, client_id, run_id, incarnation } => {
                 self.predecessors.remove(&node);
+                self.unreached.remove(&node);
                 if let Some(lane) = self.current(node, generation) {
                     lane.connected = true;
                     (lane.client_id, lane.run_id, lane.incarnation) = (client_id, run_id, incarnation);

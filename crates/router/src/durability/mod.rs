@@ -37,10 +37,10 @@ pub mod watch;
 
 use std::time::Duration;
 
+pub use self::watch::{NodeStatus, NodeWatch, Settlement, Standing};
 pub use flow::{FlowDurability, LostWrite, Resolved};
 pub use info::{Fsync, Persistence};
 pub use mark::{Comparison, Kept, Mark};
-pub use self::watch::{NodeStatus, NodeWatch, Settlement, Standing};
 
 /// How durability is watched.
 #[derive(Debug, Clone, Copy)]

@@ -8,6 +8,8 @@ use super::{End, FlowTask, Order};
 
 /// How often keys under repair are looked at while nothing else happens.
 const REPAIR_LOOK: Duration = Duration::from_millis(25);
+/// How often the status hears of a flow that waits for room.
+const TELL: Duration = Duration::from_secs(1);
 /// Pause between two connections to a node that an earlier one broke to.
 const RECONNECT: Duration = Duration::from_millis(100);
 
@@ -109,6 +111,8 @@ impl FlowTask {
                 biased;
                 () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
                 () = self.router.next_event() => {}
+                // A target that hangs sends no events, and the spool grows meanwhile.
+                () = tokio::time::sleep(TELL) => {}
             }
             self.record_doubts().await?;
             self.publish();

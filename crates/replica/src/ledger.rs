@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
+/// Keys that one write adds or removes: the store needs a few KiB of memory for each until it is through.
+const TOGETHER: usize = 1_000;
+
 /// The open checkpoint; clones are the same one.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -218,6 +221,21 @@ impl Ledger {
 }
 
 impl Shared {
+    async fn write(&self, commit: Commit) -> Result<(), Error> {
+        match self.store.delay() {
+            None => {
+                let store = self.store.clone();
+                blocking(move || store.commit(&commit)).await
+            }
+            Some(delay) => {
+                tokio::time::sleep(delay).await;
+                self.store.commit(&commit)?;
+                tokio::time::sleep(delay).await;
+                Ok(())
+            }
+        }
+    }
+
     async fn commit(
         &self,
         edits: Vec<Edit>,
@@ -234,28 +252,20 @@ impl Shared {
         if let Some(state) = &mut state {
             state.updated_at_ms = self.clock.now_ms();
         }
-        let commit = Commit {
-            state: state.clone(),
-            add: list.values().flatten().cloned().collect(),
-            remove: list
-                .iter()
-                .filter(|(_, entry)| entry.is_none())
-                .map(|(key, _)| (key.db, key.key.to_vec()))
-                .collect(),
-            clear_list,
-            clean_stop,
+        let changes: Vec<(&SourceKey, &Option<NotInSync>)> = list.iter().collect();
+        // A list that grows or shrinks by very many keys does so in steps, in front of the state: a key may be listed too
+        // early, and one whose value is settled may leave early. Emptying it belongs to the state it comes with.
+        let last = match clear_list {
+            true => changes.as_slice(),
+            false => {
+                let steps = changes.len().saturating_sub(1) / TOGETHER * TOGETHER;
+                for step in changes[..steps].chunks(TOGETHER) {
+                    self.write(changed(step)).await?;
+                }
+                &changes[steps..]
+            }
         };
-        match self.store.delay() {
-            None => {
-                let store = self.store.clone();
-                blocking(move || store.commit(&commit)).await?;
-            }
-            Some(delay) => {
-                tokio::time::sleep(delay).await;
-                self.store.commit(&commit)?;
-                tokio::time::sleep(delay).await;
-            }
-        }
+        self.write(Commit { state: state.clone(), clear_list, clean_stop, ..changed(last) }).await?;
         *lock(&self.state) = state;
         let mut durable = lock(&self.list);
         if clear_list {
@@ -274,6 +284,15 @@ impl Shared {
 /// Milliseconds since the Unix epoch, by the machine's clock.
 pub fn now_ms() -> u64 {
     Clock::System.now_ms()
+}
+
+fn changed(list: &[(&SourceKey, &Option<NotInSync>)]) -> Commit {
+    let removed = list.iter().filter(|(_, entry)| entry.is_none());
+    Commit {
+        add: list.iter().filter_map(|(_, entry)| (*entry).clone()).collect(),
+        remove: removed.map(|(key, _)| (key.db, key.key.to_vec())).collect(),
+        ..Commit::default()
+    }
 }
 
 fn name(entry: &NotInSync) -> SourceKey {

@@ -40,7 +40,12 @@ pub struct Sharding {
 impl Sharding {
     /// Nothing seen yet.
     pub fn new(flows: usize) -> Sharding {
-        Sharding { flows: flows.max(1), seen: AtomicU64::new(0), off: Default::default(), unclear: AtomicU64::new(0) }
+        Sharding {
+            flows: flows.max(1),
+            seen: AtomicU64::new(0),
+            off: Default::default(),
+            unclear: AtomicU64::new(0),
+        }
     }
 
     /// A key came on a flow.

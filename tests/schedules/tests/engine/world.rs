@@ -328,9 +328,10 @@ impl World {
     /// The engine's process dies, now.
     pub(crate) fn die(&self) {
         let now = self.now_ms();
-        self.with(|state| state.die(now));
-        self.sooner.notify_one();
-        self.died.notify_one();
+        if self.with(|state| state.die(now)) {
+            self.sooner.notify_one();
+            self.died.notify_one();
+        }
     }
 }
 
@@ -391,11 +392,12 @@ impl State {
     }
 
     /// The process is gone: nothing of it has effects any more. Its kernel closes the connections, or the machine is gone
-    /// and nobody does; what was written is on its way in any case.
-    fn die(&mut self, now: u64) {
+    /// and nobody does; what was written is on its way in any case. Returns whether it lived.
+    fn die(&mut self, now: u64) -> bool {
         let life = std::mem::take(&mut self.living);
         if life == 0 {
-            return;
+            // It is dead already.
+            return false;
         }
         self.triggers = Triggers::default();
         self.note(now, "crash", &[], || format!("of life {life}"));
@@ -415,6 +417,7 @@ impl State {
                 self.schedule(at, Event::Up(id));
             }
         }
+        true
     }
 
     /// A server's machine is gone: nothing comes from it, and the engine's kernel gives up after a while.

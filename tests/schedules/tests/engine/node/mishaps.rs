@@ -34,9 +34,8 @@ pub(crate) fn failover(state: &mut State, now: u64, shard: usize, away: u64) {
     let old = state.target.shards[shard].master;
     stop(state, now, old, away);
     let Target { shards, servers, random, cluster, .. } = &mut state.target;
-    if !*cluster || shard == 0 {
-        // One server is followed by its address. Of a cluster at least one master keeps its name, because a cluster whose
-        // masters are all new ones is another target to a checkpoint.
+    if !*cluster {
+        // One server is followed by its address.
         let [old, promoted] = servers.get_disjoint_mut([old, promoted]).expect("two different servers");
         std::mem::swap(&mut old.addr, &mut promoted.addr);
         std::mem::swap(&mut old.id, &mut promoted.id);

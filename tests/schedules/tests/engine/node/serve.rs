@@ -116,6 +116,7 @@ fn request(state: &mut State, now: u64, server: usize, id: ConnId, args: &[Bytes
         ("CONFIG", "GET") => texts::config(target, &args[2..]),
         ("COMMAND", "INFO") => texts::commands(&args[2..]),
         ("CLUSTER", "SLOTS") => texts::slots(target),
+        ("CLUSTER", "NODES") => Reply::Bulk(Bytes::from(texts::nodes(target, server))),
         ("CLUSTER", "MYID") => Reply::Bulk(Bytes::from(target.servers[server].id.clone())),
         ("CLUSTER", "COUNTKEYSINSLOT") => {
             let slot: u16 = String::from_utf8_lossy(&args[2]).parse().unwrap_or(0);

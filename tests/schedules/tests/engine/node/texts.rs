@@ -127,3 +127,16 @@ pub(super) fn slots(target: &Target) -> Reply {
     };
     Reply::Array(ranges.into_iter().map(entry).collect())
 }
+
+pub(super) fn nodes(target: &Target, asked: usize) -> String {
+    let mut out = String::new();
+    for (index, server) in target.servers.iter().enumerate() {
+        let (role, master) = match target.is_master(index) {
+            true => ("master", "-"),
+            false => ("slave", target.servers[target.shards[server.shard].master].id.as_str()),
+        };
+        let myself = if index == asked { "myself," } else { "" };
+        let _ = writeln!(out, "{} {}@17000 {myself}{role} {master} 0 0 1 connected", server.id, server.addr);
+    }
+    out
+}

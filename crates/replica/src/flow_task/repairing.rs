@@ -286,6 +286,9 @@ impl FlowTask {
             // Neither is ever due.
             Value::TooBig | Value::Unreadable(_) => {}
         }
+        if !self.shared.rules.on(4) {
+            self.shared.ledger.note(Entry::default().unlist(vec![key.clone()]));
+        }
         for (lsn, record) in held {
             let record = match self.repairs.record(lsn, &record) {
                 Verdict::Send => record,

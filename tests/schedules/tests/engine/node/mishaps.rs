@@ -17,7 +17,7 @@ pub(crate) fn restart(state: &mut State, now: u64, shard: usize, away: u64) {
         Keeping::AppendOnly | Keeping::Snapshots(_) => {
             // A part of what was written lately may have reached the disk.
             let lucky = random.below(this.unwritten.len() + 1);
-            this.unwritten.drain(..lucky).last().unwrap_or_else(|| this.on_disk.clone()).data
+            this.unwritten.drain(..lucky).next_back().unwrap_or_else(|| this.on_disk.clone()).data
         }
     };
     this.begin_history(random.hex40(), None, now);
@@ -59,7 +59,9 @@ pub(crate) fn move_slot(state: &mut State, now: u64, slot: u16, to: usize) {
     }
     state.note(now, "move", &slot.to_le_bytes(), || format!("slot {slot} from shard {from} to {to}"));
     let shards = &mut state.target.shards;
-    let moving: Vec<_> = shards[from].data.extract_if(.., |key, _| command::slot(key) == slot).collect();
+    let (moving, staying): (super::Data, super::Data) =
+        std::mem::take(&mut shards[from].data).into_iter().partition(|(key, _)| command::slot(key) == slot);
+    shards[from].data = staying;
     if !moving.is_empty() {
         shards[to].data.extend(moving);
         for shard in [from, to] {

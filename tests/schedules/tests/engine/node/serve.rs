@@ -17,11 +17,8 @@ pub(crate) fn serve(state: &mut State, now: u64, id: ConnId) {
     let mut out = BytesMut::new();
     let Some(session) = state.target.servers[server].clients.get_mut(&id) else { return };
     session.decoder.feed(&arrived);
-    loop {
-        let Some(session) = state.target.servers[server].clients.get_mut(&id) else {
-            // It has killed itself.
-            break;
-        };
+    // Until it has killed itself, or there is nothing more.
+    while let Some(session) = state.target.servers[server].clients.get_mut(&id) {
         let args = match session.decoder.next() {
             Ok(Some(args)) if !args.is_empty() => args,
             Ok(Some(_)) => continue,

@@ -11,7 +11,7 @@ use checkpoint::{Phase as Stored, State};
 use command::Mapping;
 use flow::{Attachment, Resume};
 use router::Target;
-use router::durability::{self, NodeWatch};
+use router::durability::{self, NodeWatch, Standing};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -110,7 +110,10 @@ impl Replica {
             },
         );
         let resumes = ledger.state().and_then(resume).is_some();
-        let lost = if resumes { self.lost_meanwhile(&target, &nodes, &ledger).await } else { None };
+        let (standing, lost) = match resumes {
+            true => self.lost_meanwhile(&target, &nodes, &ledger).await,
+            false => (None, None),
+        };
         if resumes && lost.is_none() && self.target_is_empty(&target).await? {
             // A source that was flushed leaves an empty target as well, so this is not decided here.
             warn!(
@@ -126,6 +129,7 @@ impl Replica {
             session: None,
             dirty: false,
             start_over: lost,
+            standing,
             attempts: Attempts::new(self.settings.seed),
         };
         loop {
@@ -353,6 +357,8 @@ struct Run {
     session: Option<Session>,
     /// Connections of an earlier session may still be open.
     dirty: bool,
+    /// The target's nodes when it was looked at whether they lost something.
+    standing: Option<Standing>,
     /// Why the next attachment asks for a full sync.
     start_over: Option<String>,
     attempts: Attempts,

@@ -28,6 +28,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The target lost something while it was being looked at: a full sync is due.
+    #[error("{0}")]
+    TargetChanged(String),
     /// A part of the engine is gone without saying why.
     #[error("a part of the program ended unexpectedly; this is a bug")]
     Ended,
@@ -103,7 +106,10 @@ impl Error {
         match self {
             Error::Source(error) => of_class(error.class()),
             Error::Target(error) => of_class(error.class()),
-            Error::SourceSilent(_) | Error::SourceAway { .. } | Error::TargetAway { .. } => Exit::Temporary,
+            Error::TargetChanged(_)
+            | Error::SourceSilent(_)
+            | Error::SourceAway { .. }
+            | Error::TargetAway { .. } => Exit::Temporary,
             Error::Mapping(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
             Error::Ended | Error::Spool { .. } => Exit::Failed,
             Error::Checkpoint(_)

@@ -127,11 +127,16 @@ impl FlowRouter {
         let (events_in, events) = unbounded_channel();
         let mut deadlines = Deadlines::default();
         deadlines.set_remembering(options.repair);
+        let durability = options.durability.clone().map(|watch| {
+            let mut durability = FlowDurability::new(watch);
+            durability.watch_from_now(&target.masters());
+            durability
+        });
         FlowRouter {
             owners: target.owners(),
             target,
             flow,
-            durability: options.durability.clone().map(FlowDurability::new),
+            durability,
             target_events: Vec::new(),
             settled_later: Vec::new(),
             waiting_lanes: Vec::new(),

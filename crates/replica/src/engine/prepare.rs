@@ -168,6 +168,15 @@ impl Replica {
             run.ledger.write(entry).await?;
         }
         self.open(shared, beginning, attachment.flows.len(), repairing, run);
+        // From here on the flows see what becomes of the nodes.
+        if let (Some(nodes), Some(standing)) = (&run.nodes, run.standing.take())
+            && let Some(node) = nodes.changed_since(&standing).first()
+        {
+            let reason = format!("target {}: restarted while it was looked at", run.target.address(*node));
+            run.session = None;
+            run.start_over = Some(reason.clone());
+            return Err(Error::TargetChanged(reason));
+        }
         Ok(())
     }
 

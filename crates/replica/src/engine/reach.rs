@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flow::{AttachError, Parting, Resume};
 use resp::Class;
-use router::durability::{Comparison, Mark, NodeWatch};
+use router::durability::{Comparison, Mark, NodeWatch, Standing};
 use router::side::Side;
 use router::{Retired, Target};
 use tokio::time::Instant;
@@ -21,6 +21,9 @@ use crate::startup;
 /// How long a node that lets nobody see or end its clients may take to execute what they have sent (repair rule 8).
 const BLIND: Duration = Duration::from_secs(2);
 
+/// How long the target's nodes may take to show themselves before they are asked again.
+const STANDING: Duration = Duration::from_secs(2);
+
 impl Replica {
     /// Whether the target lost writes that counted as applied while nobody watched it: why it needs a full sync.
     pub(super) async fn lost_meanwhile(
@@ -28,30 +31,43 @@ impl Replica {
         target: &Target,
         nodes: &Arc<NodeWatch>,
         ledger: &Ledger,
-    ) -> Option<String> {
+    ) -> (Option<Standing>, Option<String>) {
         if !self.settings.rules.on(30) {
-            return None;
+            return (None, None);
         }
-        let stored: Vec<Mark> = ledger.state()?.nodes.iter().map(startup::mark).collect();
-        let compared = loop {
-            let compared = tokio::select! {
+        let Some(state) = ledger.state() else { return (None, None) };
+        let stored: Vec<Mark> = state.nodes.iter().map(startup::mark).collect();
+        let (standing, compared) = loop {
+            // In this order: what becomes of a node behind the comparison is told by its standing.
+            let found = tokio::select! {
                 biased;
-                () = told_to_stop(&self.stop) => return None,
-                compared = nodes.compare(&stored) => compared,
+                () = told_to_stop(&self.stop) => return (None, None),
+                found = async {
+                    let standing = nodes.stand(&target.masters(), STANDING).await;
+                    (standing, nodes.compare(&stored).await)
+                } => found,
             };
             // A node that comes back later may come back without what counts as applied, and nothing would tell then.
-            let Comparison::Silent { node, reason } = &compared else { break compared };
-            self.status.enter(Phase::Connecting, format!("target {node}: {reason}"));
-            warn!(node, reason, "waiting for the target to tell whether it was restarted since the last run");
+            match &found {
+                (_, Comparison::Silent { node, reason }) => {
+                    self.status.enter(Phase::Connecting, format!("target {node}: {reason}"));
+                    warn!(
+                        node,
+                        reason, "waiting for the target to tell whether it was restarted since the last run"
+                    );
+                }
+                (standing, _) if !standing.is_complete() => {}
+                _ => break found,
+            }
             if self.sleep(Duration::from_millis(500)).await {
-                return None;
+                return (None, None);
             }
             // Another node may have taken over.
             if let Err(error) = target.refresh().await {
                 warn!(%error, "slots of the target not looked up");
             }
         };
-        match &compared {
+        let lost = match &compared {
             // Dealt with above.
             Comparison::Silent { .. } => None,
             Comparison::Same => None,
@@ -64,7 +80,8 @@ impl Replica {
                 info!(node, lost, "the target was restarted or failed over since the last run");
                 lost
             }
-        }
+        };
+        (Some(standing), lost)
     }
 
     /// What an earlier run had in its spool comes again from the source.

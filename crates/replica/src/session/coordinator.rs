@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use checkpoint::State;
+use checkpoint::{NodeMark, State};
 use command::SourceKey;
 use router::durability::{Mark, Settlement};
 use router::side::Side;
@@ -23,6 +23,8 @@ use crate::status::{FlowStatus, SHOWN_NOT_IN_SYNC};
 
 /// Two checkpoints are at least this far apart, so that a fast stream costs one for a few thousand records.
 const SPACING: Duration = Duration::from_millis(20);
+/// How long the target's nodes may take to show themselves before the journal is followed.
+const STAND: Duration = Duration::from_secs(5);
 /// How long the target's nodes may take to tell that they keep what they acknowledged, before that is mentioned.
 const SETTLE: Duration = Duration::from_secs(15);
 
@@ -216,6 +218,11 @@ impl Coordinator {
         let next: Vec<u64> = self.progress.borrow().ready.iter().map(|n| n.unwrap_or_default()).collect();
         let window = self.shared.pace.window;
         let target = startup::identity(&self.shared.target);
+        if let Some(nodes) = &self.shared.nodes {
+            // The first position that can be resumed from needs to know the nodes as much as any later one.
+            nodes.stand(&self.shared.target.masters(), STAND).await;
+        }
+        let marks = self.marks();
         let begin = next.clone();
         let entry = Entry::edit(move |state| {
             let same_space = state.reserved.len() == begin.len() && state.applied == begin;
@@ -224,6 +231,9 @@ impl Coordinator {
             state.reserved = begin.iter().zip(before).map(|(next, old)| old.max(next + window)).collect();
             state.applied = begin;
             state.target = target;
+            if !marks.is_empty() {
+                state.nodes = marks;
+            }
             change(state);
         });
         let result = self.shared.ledger.write(entry).await.map_err(Error::from);
@@ -265,10 +275,7 @@ impl Coordinator {
     ) -> Result<(), Ending> {
         let target = startup::identity(&self.shared.target);
         // After the LSNs that they are stored with.
-        let marks = self.shared.nodes.as_ref().map(|nodes| nodes.marks()).unwrap_or_default();
-        let taken_ms = self.shared.clock.now_ms();
-        let marks: Vec<_> =
-            marks.into_iter().map(|mark| startup::stored_mark(Mark { taken_ms, ..mark })).collect();
+        let marks = self.marks();
         let stored = applied.clone();
         let mut entry = Entry::edit(move |state| {
             for (stored, now) in state.applied.iter_mut().zip(&applied) {
@@ -357,6 +364,13 @@ impl Coordinator {
         }
         self.order_all(|| Order::GlobalDone);
         Ok(())
+    }
+
+    /// The target's nodes as the checkpoint keeps them.
+    fn marks(&self) -> Vec<NodeMark> {
+        let marks = self.shared.nodes.as_ref().map(|nodes| nodes.marks()).unwrap_or_default();
+        let taken_ms = self.shared.clock.now_ms();
+        marks.into_iter().map(|mark| startup::stored_mark(Mark { taken_ms, ..mark })).collect()
     }
 
     /// Executes a global command until every node has it for good (repair rule 29).

@@ -75,6 +75,8 @@ pub struct FlowDurability {
     unseen: bool,
     /// Lost, but acknowledged when that was already dealt with.
     late: Vec<LostWrite>,
+    /// Something was acknowledged.
+    begun: bool,
 }
 
 impl FlowDurability {
@@ -82,7 +84,24 @@ impl FlowDurability {
     pub fn new(watch: Arc<NodeWatch>) -> Self {
         let changes = watch.changes();
         let id = watch.register();
-        FlowDurability { watch, id, owes: false, nodes: Vec::new(), changes, unseen: false, late: Vec::new() }
+        FlowDurability {
+            watch,
+            id,
+            owes: false,
+            nodes: Vec::new(),
+            changes,
+            unseen: false,
+            late: Vec::new(),
+            begun: false,
+        }
+    }
+
+    /// These nodes hold what an earlier process or session wrote: what becomes of them from now on counts, also before
+    /// anything is acknowledged.
+    pub fn watch_from_now(&mut self, nodes: &[NodeId]) {
+        for node in nodes {
+            self.watched(*node);
+        }
     }
 
     /// The nodes that are watched.
@@ -99,7 +118,7 @@ impl FlowDurability {
         origin: Origin,
         keys: impl Iterator<Item = (u32, &'a [u8])>,
     ) -> bool {
-        if origin == Origin::Snapshot && self.nodes.is_empty() {
+        if !std::mem::replace(&mut self.begun, true) && origin == Origin::Snapshot {
             // A full sync begins, and that was written down before its first command (rule 34).
             self.watch.forget_losses();
         }

@@ -51,6 +51,13 @@ pub struct Standing {
     nodes: Vec<(NodeId, Option<u64>)>,
 }
 
+impl Standing {
+    /// Whether every node was seen.
+    pub fn is_complete(&self) -> bool {
+        self.nodes.iter().all(|(_, stood)| stood.is_some())
+    }
+}
+
 /// What became of writes sent to every node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
@@ -296,6 +303,12 @@ impl NodeWatch {
             standing.push((*node, seen().then(|| shared.incarnation())));
         }
         Standing { nodes: standing }
+    }
+
+    /// Nodes that are other ones than before, as far as is known by now.
+    pub fn changed_since(self: &Arc<Self>, standing: &Standing) -> Vec<NodeId> {
+        let same = |node: &NodeId, stood: &Option<u64>| *stood == Some(self.shared(*node).incarnation());
+        standing.nodes.iter().filter(|(node, stood)| !same(node, stood)).map(|(node, _)| *node).collect()
     }
 
     /// Waits until everything acknowledged by now is settled on every node (rule 29).

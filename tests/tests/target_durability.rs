@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use scenarios::client::{Client, as_error, as_number};
 use scenarios::program::{Df2redis, number};
-use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer};
+use scenarios::servers::{
+    Behind, Cluster, ClusterOptions, RedisOptions, RedisServer, replication_offset, shared_offset,
+};
 use scenarios::source::Source;
 use scenarios::target::Target;
 use scenarios::wait;
@@ -21,7 +23,7 @@ const READY: Duration = Duration::from_secs(60);
 /// Commands a second.
 const RATE: u32 = 1_500;
 
-/// A megabyte, to fill the buffers between a master and its replica.
+/// A megabyte.
 const BIG: usize = 1 << 20;
 
 /// Only the commands of a writer that keeps a rate.
@@ -92,61 +94,13 @@ fn told_lost(program: &Df2redis) -> u64 {
     told_endings(program).iter().sum()
 }
 
-/// A master, its replica that gets nothing any more, and the key whose large values went before.
-struct Behind {
-    master: usize,
-    replica: usize,
-    filler: String,
-}
-
-/// Stops a replica, and fills what the kernel buffers on the way to it: what follows stays with the master alone. `to` the
-/// source, or to the master itself what only its replica will miss.
-fn leave_behind(cluster: &Cluster, to: Option<&Source>) -> Behind {
-    let node = cluster.masters().remove(0);
-    let (master, replica) = (node.index, cluster.replica_of(node.index).unwrap());
-    let (first, last) = node.slots[0];
-    let here = |key: &String| (first..=last).contains(&cluster.slot_of(key.as_bytes()));
-    let filler = (0..).map(|n| format!("fill:{n}")).find(here).unwrap();
-    cluster.nodes()[replica].pause();
-    let mut on_master = cluster.nodes()[master].client();
-    let before = offset(&mut on_master, "master_repl_offset");
-    let mut client = to.map_or_else(|| cluster.nodes()[master].client(), Source::client);
-    for n in 0..32u8 {
-        client.call(&[b"SET".as_slice(), filler.as_bytes(), &vec![b'a' + n % 26; BIG]]);
-    }
-    wait::until(READY, "the master to have what no replica gets", || {
-        offset(&mut on_master, "master_repl_offset") > before + 31 * BIG as i64
-    });
-    Behind { master, replica, filler }
-}
-
-fn offset(client: &mut Client, field: &str) -> i64 {
-    client.info("replication", field).and_then(|text| text.parse().ok()).unwrap_or(-1)
-}
-
-impl Behind {
-    /// Kills the master, and its replica takes over with what it has. Returns how many bytes of its history are lost.
-    fn take_over(&self, cluster: &mut Cluster) -> i64 {
-        let had = offset(&mut cluster.nodes()[self.master].client(), "master_repl_offset");
-        cluster.kill(self.master);
-        cluster.nodes()[self.replica].resume();
-        let mut client = cluster.nodes()[self.replica].client();
-        // It may have been elected meanwhile.
-        let _ = client.try_call(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
-        cluster.wait_master(self.replica);
-        let shared = offset(&mut client, "second_repl_offset");
-        wait::until(READY, "the dead master to be known as such", || cluster.masters().len() == 3);
-        had - shared
-    }
-}
-
 #[test]
 fn writes_that_only_a_dead_master_had_are_repaired() {
     for source in Source::each("writes_that_only_a_dead_master_had_are_repaired", 2) {
         let mut target = Target::Cluster(Cluster::with_replicas());
         let writer = writer(&source, seed());
         let mut program = start(&target, &source);
-        let behind = leave_behind(cluster(&mut target), Some(&source));
+        let behind = Behind::leave(cluster(&mut target), Some(&source));
         writer.wait_for(2_000);
         let lost = behind.take_over(cluster(&mut target));
         assert!(lost > 10_000, "the replica had nearly everything: {lost} bytes missing");
@@ -167,7 +121,7 @@ fn a_failover_while_the_daemon_is_down_takes_nothing_that_counted_as_applied() {
         let mut target = Target::Cluster(Cluster::with_replicas());
         let writer = writer(&source, seed());
         let mut program = start(&target, &source);
-        let behind = leave_behind(cluster(&mut target), Some(&source));
+        let behind = Behind::leave(cluster(&mut target), Some(&source));
         writer.wait_for(1_500);
         program.kill();
         let lost = behind.take_over(cluster(&mut target));
@@ -199,10 +153,10 @@ fn a_replica_that_takes_over_without_more_than_is_remembered_is_reconciled() {
     });
     // For longer than the window, deletions among what is written.
     writer.wait_for(5 * u64::from(RATE));
-    let had = offset(&mut on_master, "master_repl_offset");
+    let had = replication_offset(&mut on_master);
     client.call(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
     nodes.wait_master(replica);
-    let lost = had - offset(&mut client, "second_repl_offset");
+    let lost = had - shared_offset(&mut client);
     assert!(lost > 10_000, "the replica had nearly everything: {lost} bytes missing");
     program.wait_until(READY, "the full sync", |s| number(s, "full_syncs") == 2);
     writer.wait_for(1_000);
@@ -514,24 +468,6 @@ fn a_server_that_follows_another_one_for_a_while_is_waited_for() {
     assert_eq!(syncs(&status), (1, 0), "{status}\n{}", program.output());
 }
 
-/// The replica takes over with its master's consent. Asked again where the two gave up, as they do after 5 s.
-fn hand_over(cluster: &Cluster, to: usize) {
-    let mut client = cluster.nodes()[to].client();
-    let leads = |client: &mut Client| client.info("replication", "role").as_deref() == Some("master");
-    for _ in 0..6 {
-        wait::until(READY, "the next leader to follow", || {
-            leads(&mut client) || client.info("replication", "master_link_status").as_deref() == Some("up")
-        });
-        // Refused to who leads already.
-        let _ = client.try_call(&["CLUSTER", "FAILOVER"]);
-        let led = wait::try_until_some(Duration::from_secs(7), &mut || leads(&mut client).then_some(()));
-        if led.is_some() {
-            return cluster.wait_ok();
-        }
-    }
-    panic!("no handover to node {to}");
-}
-
 #[test]
 fn a_master_handed_back_and_forth_keeps_every_write() {
     let source = Source::simulated(Release::V1_40, 2);
@@ -543,7 +479,7 @@ fn a_master_handed_back_and_forth_keeps_every_write() {
     for leader in [second, first] {
         writer.wait_for(3 * u64::from(RATE));
         let seen = told_endings(&program).len();
-        hand_over(cluster, leader);
+        cluster.hand_over(leader);
         // Two handovers in a row, the first of them unseen, count as a stranger's taking over.
         wait::until(READY, "the daemon to see who leads", || told_endings(&program).len() >= seen + 2);
     }
@@ -622,7 +558,7 @@ fn a_flush_that_a_failover_takes_back_is_executed_again() {
         target.assert_equal(&source);
         let cluster = cluster(&mut target);
         // Its own writes the daemon would see through to the replica before it flushes.
-        let behind = leave_behind(cluster, None);
+        let behind = Behind::leave(cluster, None);
         source.client().call(&["FLUSHALL"]);
         let writer = writer(&source, seed());
         let mut on_master = cluster.nodes()[behind.master].client();

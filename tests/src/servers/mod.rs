@@ -7,6 +7,7 @@ mod process;
 mod redis_server;
 mod replayed;
 mod simulated;
+mod takeover;
 mod tls;
 mod tls_front;
 
@@ -17,5 +18,6 @@ pub(crate) use process::Process;
 pub use redis_server::{RedisOptions, RedisServer};
 pub use replayed::Replayed;
 pub use simulated::{Simulated, on_runtime};
+pub use takeover::{Behind, replication_offset, shared_offset};
 pub use tls::Certificates;
 pub use tls_front::TlsFront;

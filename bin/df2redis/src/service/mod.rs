@@ -5,7 +5,7 @@ mod notify;
 mod reload;
 mod watch;
 
+pub(crate) use self::watch::watch;
 pub(crate) use address::{Published, published};
 pub(crate) use notify::Notifier;
 pub(crate) use reload::Reload;
-pub(crate) use self::watch::watch;

@@ -55,12 +55,18 @@ fn moving(profile: &mut Profile) {
     profile.writes.push((Write::Lmove, 20));
 }
 
-/// A source that keeps few records, so that the reservation is only a little ahead.
+/// Writes that build on the ones before: what was lost or doubled once stays so.
+fn growing(profile: &mut Profile) {
+    profile.keys = KEYS.to_vec();
+    profile.writes = vec![(Write::Append, 30), (Write::Push, 30), (Write::Incr, 5)];
+}
+
+/// A reservation that is only a little ahead, and slow to be extended.
 fn short_reservation(profile: &mut Profile) {
-    profile.backlog = 20;
-    profile.commit_ms = 400;
-    profile.pause_ms = 2;
-    profile.active_ms = 3000;
+    profile.window = Some(6);
+    profile.commit_ms = 200;
+    profile.pause_ms = 4;
+    profile.active_ms = 2500;
 }
 
 /// Global commands among doubts.
@@ -170,15 +176,20 @@ const UNSEEN: &[Switch] = &[
     Switch {
         rule: 4,
         tuned: |p| {
-            doubtful(p);
+            sober(p);
+            growing(p);
+            p.window = Some(6);
             p.latency.max_ms = 60;
-            only(p, &[(Fault::CutTarget, 4), (Fault::CrashAtCommit, 4), (Fault::Delay, 2)], 8);
+            p.pause_ms = 60;
+            (p.machine_crash, p.late_buffers) = (100, 0);
+            only(p, &[(Fault::CutTarget, 4), (Fault::Refuse, 4), (Fault::Crash, 4)], 12);
         },
     },
     Switch {
         rule: 5,
         tuned: |p| {
             sober(p);
+            growing(p);
             short_reservation(p);
             only(p, &[(Fault::Crash, 2), (Fault::CrashAfterBytes, 1)], 2);
         },
@@ -186,16 +197,18 @@ const UNSEEN: &[Switch] = &[
     Switch {
         rule: 6,
         tuned: |p| {
-            doubtful(p);
+            sober(p);
+            growing(p);
             short_reservation(p);
-            only(p, &[(Fault::CutTarget, 2), (Fault::Crash, 1), (Fault::Delay, 1)], 5);
+            only(p, &[(Fault::CutTarget, 3), (Fault::Crash, 2), (Fault::SlowNode, 1)], 6);
         },
     },
     Switch {
         rule: 9,
         tuned: |p| {
             sober(p);
-            only(p, &[(Fault::CutTarget, 1)], 2);
+            growing(p);
+            only(p, &[(Fault::CutTarget, 1)], 4);
             (p.latency.max_ms, p.late_buffers, p.pause_ms) = (60, 0, 5);
         },
     },
@@ -203,15 +216,19 @@ const UNSEEN: &[Switch] = &[
         rule: 11,
         tuned: |p| {
             sober(p);
-            moving(p);
-            only(p, &[(Fault::Refuse, 1)], 3);
+            growing(p);
+            p.writes.extend([(Write::Rename, 3), (Write::Lmove, 8)]);
+            only(p, &[(Fault::Refuse, 1), (Fault::CutTarget, 1)], 3);
             (p.shards, p.latency.max_ms, p.pause_ms) = (0, 60, 3);
         },
     },
     Switch {
         rule: 24,
         tuned: |p| {
-            flushing(p);
+            doubtful(p);
+            growing(p);
+            p.shards = p.shards.max(2);
+            p.writes.push((Write::FlushAll, 1));
             p.latency.max_ms = 60;
         },
     },
@@ -219,14 +236,17 @@ const UNSEEN: &[Switch] = &[
         rule: 29,
         tuned: |p| {
             lagging(p);
-            only(p, &[(Fault::Failover, 3)], 6);
-            p.writes.push((Write::FlushAll, 40));
+            growing(p);
+            only(p, &[(Fault::Failover, 3)], 4);
+            p.writes.push((Write::FlushAll, 3));
+            p.pause_ms = 40;
         },
     },
     Switch {
         rule: 35,
         tuned: |p| {
             sober(p);
+            growing(p);
             only(p, &[(Fault::Refuse, 1)], 12);
             (p.latency.max_ms, p.pause_ms, p.active_ms) = (60, 2, 900);
         },
@@ -235,7 +255,6 @@ const UNSEEN: &[Switch] = &[
         rule: 38,
         tuned: |p| {
             stale(p);
-            p.keys = vec!["x", "y"];
             only(p, &[(Fault::Delay, 1)], 12);
             (p.pause_ms, p.active_ms, p.latency.max_ms) = (30, 900, 20);
         },

@@ -33,6 +33,13 @@ fn sober(profile: &mut Profile) {
     profile.backlog = 8192;
 }
 
+/// So many that one of them is touched for the first time at any moment.
+const MANY_KEYS: &[&str] = &[
+    "k00", "k01", "k02", "k03", "k04", "k05", "k06", "k07", "k08", "k09", "k10", "k11", "k12", "k13", "k14", "k15",
+    "k16", "k17", "k18", "k19", "k20", "k21", "k22", "k23", "k24", "k25", "k26", "k27", "k28", "k29", "k30", "k31",
+    "k32", "k33", "k34", "k35", "k36", "k37", "k38", "k39", "k40", "k41", "k42", "k43", "k44", "k45", "k46", "k47",
+];
+
 /// A target with replicas that are behind.
 fn lagging(profile: &mut Profile) {
     sober(profile);
@@ -105,6 +112,15 @@ const CRASHES: &[(Fault, u64)] = &[
 /// Rules whose absence shows.
 const SWITCHES: &[Switch] = &[
     Switch {
+        rule: 5,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            short_reservation(p);
+            only(p, &[(Fault::Crash, 2), (Fault::CrashAfterBytes, 1)], 2);
+        },
+    },
+    Switch {
         rule: 7,
         tuned: |p| {
             sober(p);
@@ -119,7 +135,26 @@ const SWITCHES: &[Switch] = &[
             only(p, &[(Fault::CutTarget, 1), (Fault::SlowNode, 1)], 6);
         },
     },
+    Switch {
+        rule: 9,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            only(p, &[(Fault::CutTarget, 1)], 4);
+            (p.latency.max_ms, p.late_buffers, p.pause_ms) = (60, 0, 5);
+        },
+    },
     Switch { rule: 10, tuned: doubtful },
+    Switch {
+        rule: 11,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            p.writes.extend([(Write::Rename, 3), (Write::Lmove, 8)]);
+            only(p, &[(Fault::Refuse, 1), (Fault::CutTarget, 1)], 3);
+            (p.shards, p.latency.max_ms, p.pause_ms) = (0, 60, 3);
+        },
+    },
     Switch { rule: 12, tuned: doubtful },
     Switch { rule: 14, tuned: doubtful },
     Switch {
@@ -159,6 +194,16 @@ const SWITCHES: &[Switch] = &[
         },
     },
     Switch {
+        rule: 29,
+        tuned: |p| {
+            lagging(p);
+            growing(p);
+            only(p, &[(Fault::Failover, 3)], 4);
+            p.writes.push((Write::FlushAll, 3));
+            p.pause_ms = 40;
+        },
+    },
+    Switch {
         rule: 30,
         tuned: |p| {
             sober(p);
@@ -178,20 +223,10 @@ const UNSEEN: &[Switch] = &[
         tuned: |p| {
             sober(p);
             growing(p);
-            p.window = Some(6);
-            p.latency.max_ms = 60;
-            p.pause_ms = 60;
+            p.window = Some(3);
+            (p.latency.max_ms, p.commit_ms, p.pause_ms) = (60, 0, 30);
             (p.machine_crash, p.late_buffers) = (100, 0);
-            only(p, &[(Fault::CutTarget, 4), (Fault::Refuse, 4), (Fault::Crash, 4)], 12);
-        },
-    },
-    Switch {
-        rule: 5,
-        tuned: |p| {
-            sober(p);
-            growing(p);
-            short_reservation(p);
-            only(p, &[(Fault::Crash, 2), (Fault::CrashAfterBytes, 1)], 2);
+            only(p, &[(Fault::Refuse, 2), (Fault::CutTarget, 1), (Fault::CrashAtCommit, 3)], 6);
         },
     },
     Switch {
@@ -199,27 +234,8 @@ const UNSEEN: &[Switch] = &[
         tuned: |p| {
             sober(p);
             growing(p);
-            short_reservation(p);
-            only(p, &[(Fault::CutTarget, 3), (Fault::Crash, 2), (Fault::SlowNode, 1)], 6);
-        },
-    },
-    Switch {
-        rule: 9,
-        tuned: |p| {
-            sober(p);
-            growing(p);
-            only(p, &[(Fault::CutTarget, 1)], 4);
-            (p.latency.max_ms, p.late_buffers, p.pause_ms) = (60, 0, 5);
-        },
-    },
-    Switch {
-        rule: 11,
-        tuned: |p| {
-            sober(p);
-            growing(p);
-            p.writes.extend([(Write::Rename, 3), (Write::Lmove, 8)]);
-            only(p, &[(Fault::Refuse, 1), (Fault::CutTarget, 1)], 3);
-            (p.shards, p.latency.max_ms, p.pause_ms) = (0, 60, 3);
+            (p.window, p.commit_ms, p.pause_ms, p.active_ms) = (Some(2), 60, 8, 2500);
+            only(p, &[(Fault::CutTarget, 2), (Fault::Refuse, 3), (Fault::CrashAtCommit, 2), (Fault::Crash, 1)], 8);
         },
     },
     Switch {
@@ -228,18 +244,8 @@ const UNSEEN: &[Switch] = &[
             doubtful(p);
             growing(p);
             p.shards = p.shards.max(2);
-            p.writes.push((Write::FlushAll, 1));
+            p.writes = vec![(Write::Append, 300), (Write::Push, 300), (Write::FlushAll, 2)];
             p.latency.max_ms = 60;
-        },
-    },
-    Switch {
-        rule: 29,
-        tuned: |p| {
-            lagging(p);
-            growing(p);
-            only(p, &[(Fault::Failover, 3)], 4);
-            p.writes.push((Write::FlushAll, 3));
-            p.pause_ms = 40;
         },
     },
     Switch {
@@ -255,8 +261,10 @@ const UNSEEN: &[Switch] = &[
         rule: 38,
         tuned: |p| {
             stale(p);
-            only(p, &[(Fault::Delay, 1)], 12);
-            (p.pause_ms, p.active_ms, p.latency.max_ms) = (30, 900, 20);
+            p.keys = MANY_KEYS.to_vec();
+            p.writes = vec![(Write::Append, 1)];
+            only(p, &[(Fault::Delay, 1)], 16);
+            (p.pause_ms, p.active_ms, p.latency.max_ms) = (12, 900, 20);
         },
     },
 ];

@@ -33,13 +33,6 @@ fn sober(profile: &mut Profile) {
     profile.backlog = 8192;
 }
 
-/// So many that one of them is touched for the first time at any moment.
-const MANY_KEYS: &[&str] = &[
-    "k00", "k01", "k02", "k03", "k04", "k05", "k06", "k07", "k08", "k09", "k10", "k11", "k12", "k13", "k14", "k15",
-    "k16", "k17", "k18", "k19", "k20", "k21", "k22", "k23", "k24", "k25", "k26", "k27", "k28", "k29", "k30", "k31",
-    "k32", "k33", "k34", "k35", "k36", "k37", "k38", "k39", "k40", "k41", "k42", "k43", "k44", "k45", "k46", "k47",
-];
-
 /// A target with replicas that are behind.
 fn lagging(profile: &mut Profile) {
     sober(profile);
@@ -111,6 +104,17 @@ const CRASHES: &[(Fault, u64)] = &[
 
 /// Rules whose absence shows.
 const SWITCHES: &[Switch] = &[
+    Switch {
+        rule: 4,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            p.window = Some(3);
+            (p.latency.max_ms, p.commit_ms, p.pause_ms, p.active_ms) = (30, 0, 30, 6000);
+            (p.machine_crash, p.late_buffers) = (100, 0);
+            only(p, &[(Fault::Refuse, 2), (Fault::CutTarget, 1), (Fault::CrashAtCommit, 3)], 8);
+        },
+    },
     Switch {
         rule: 5,
         tuned: |p| {
@@ -219,23 +223,17 @@ const SWITCHES: &[Switch] = &[
 /// Rules whose absence ought to show, and has not yet: `RULE=n TRIES=n` looks for it.
 const UNSEEN: &[Switch] = &[
     Switch {
-        rule: 4,
-        tuned: |p| {
-            sober(p);
-            growing(p);
-            p.window = Some(3);
-            (p.latency.max_ms, p.commit_ms, p.pause_ms) = (60, 0, 30);
-            (p.machine_crash, p.late_buffers) = (100, 0);
-            only(p, &[(Fault::Refuse, 2), (Fault::CutTarget, 1), (Fault::CrashAtCommit, 3)], 6);
-        },
-    },
-    Switch {
         rule: 6,
         tuned: |p| {
             sober(p);
             growing(p);
-            (p.window, p.commit_ms, p.pause_ms, p.active_ms) = (Some(2), 60, 8, 2500);
-            only(p, &[(Fault::CutTarget, 2), (Fault::Refuse, 3), (Fault::CrashAtCommit, 2), (Fault::Crash, 1)], 8);
+            (p.window, p.commit_ms, p.pause_ms, p.active_ms) = (Some(2), 60, 8, 6000);
+            p.latency.max_ms = 3;
+            only(
+                p,
+                &[(Fault::CutTarget, 2), (Fault::Refuse, 3), (Fault::CrashAtCommit, 2), (Fault::Crash, 1)],
+                8,
+            );
         },
     },
     Switch {
@@ -245,7 +243,8 @@ const UNSEEN: &[Switch] = &[
             growing(p);
             p.shards = p.shards.max(2);
             p.writes = vec![(Write::Append, 300), (Write::Push, 300), (Write::FlushAll, 2)];
-            p.latency.max_ms = 60;
+            (p.latency.max_ms, p.latency.split) = (60, 100);
+            (p.pause_ms, p.active_ms, p.count) = (20, 8000, 24);
         },
     },
     Switch {
@@ -253,18 +252,18 @@ const UNSEEN: &[Switch] = &[
         tuned: |p| {
             sober(p);
             growing(p);
-            only(p, &[(Fault::Refuse, 1)], 12);
-            (p.latency.max_ms, p.pause_ms, p.active_ms) = (60, 2, 900);
+            only(p, &[(Fault::Refuse, 1)], 40);
+            (p.latency.max_ms, p.pause_ms, p.active_ms) = (60, 2, 3000);
         },
     },
     Switch {
         rule: 38,
         tuned: |p| {
             stale(p);
-            p.keys = MANY_KEYS.to_vec();
+            p.keys = vec!["x", "{a}1"];
             p.writes = vec![(Write::Append, 1)];
-            only(p, &[(Fault::Delay, 1)], 16);
-            (p.pause_ms, p.active_ms, p.latency.max_ms) = (12, 900, 20);
+            only(p, &[(Fault::Delay, 1)], 2);
+            (p.commit_ms, p.pause_ms, p.active_ms, p.latency.max_ms) = (0, 700, 9000, 200);
         },
     },
 ];

@@ -263,7 +263,10 @@ impl FlowTask {
                 let lsn = lsn.unwrap_or(self.next);
                 self.status.records.fetch_add(1, Relaxed);
                 self.note_database(record.db)?;
-                self.reserve(lsn).await?;
+                // Rule 6: also for what is not sent, since a value that contains it may be.
+                if self.shared.rules.on(6) || !self.is_swallowed(&record) {
+                    self.reserve(lsn).await?;
+                }
                 self.record(record, lsn).await
             }
             Entry::Ping => {

@@ -52,6 +52,8 @@ pub struct Settings {
     pub seed: u64,
     /// A checkpoint in place of the one in `checkpoint_dir`.
     pub store: Option<Arc<dyn checkpoint::Durable>>,
+    /// How far the reservation goes ahead of what is dispatched (records), in place of what the source's backlog suggests.
+    pub window: Option<u64>,
     mapping: config::Mapping,
 }
 
@@ -114,6 +116,7 @@ impl Settings {
             rules: Rules::all(),
             seed: RandomState::new().hash_one(std::process::id()),
             store: None,
+            window: None,
             mapping: config.mapping.clone(),
         })
     }

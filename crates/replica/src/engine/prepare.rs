@@ -88,7 +88,7 @@ impl Replica {
             sharding: Sharding::new(flows),
             reconcile: AtomicBool::new(false),
             checkpoint_due: tokio::sync::Notify::new(),
-            pace: Pace::for_backlog(backlog),
+            pace: Pace::for_backlog(backlog).within(self.settings.window),
             drain_first: attachment.greeting.resume_style() == flow::ResumeStyle::Rdb,
         })
     }

@@ -71,6 +71,12 @@ impl Pace {
         let quarter = backlog.map_or(u64::MAX, |records| (records / 4).max(1));
         Pace { records: quarter.div_ceil(2).min(1_000), window: quarter.saturating_mul(4).min(8_192) }
     }
+
+    /// The reservation goes no further ahead than this, where it is given.
+    #[must_use]
+    pub fn within(self, window: Option<u64>) -> Pace {
+        Pace { window: window.unwrap_or(self.window), ..self }
+    }
 }
 
 /// Why a flow ended.

@@ -36,6 +36,12 @@ impl FlowTask {
         }
     }
 
+    /// Whether all keys of a record are under repair.
+    pub(super) fn is_swallowed(&self, record: &journal::Record) -> bool {
+        let keys = keys_touched(record.db, &record.args);
+        !keys.is_empty() && keys.iter().all(|key| self.repairs.contains(key))
+    }
+
     /// What is left of a record once the keys under repair have taken their part. `None`: nothing.
     pub(super) async fn without_repaired(
         &mut self,
@@ -288,6 +294,7 @@ impl FlowTask {
         }
         if !self.shared.rules.on(4) {
             self.shared.ledger.note(Entry::default().unlist(vec![key.clone()]));
+            self.shared.checkpoint_due.notify_one();
         }
         for (lsn, record) in held {
             let record = match self.repairs.record(lsn, &record) {

@@ -113,6 +113,8 @@ pub(crate) struct Profile {
     pub(crate) count: usize,
     /// Records that the source keeps per flow.
     pub(crate) backlog: usize,
+    /// How far the engine's reservation goes ahead (records), if not as far as it likes.
+    pub(crate) window: Option<u64>,
     /// Keys of an earlier time on the target.
     pub(crate) stale: bool,
 }
@@ -192,6 +194,7 @@ impl Profile {
             faults: FAULTS.to_vec(),
             count: 1 + random.below(5),
             backlog: if random.chance(85) { 8192 } else { 20 },
+            window: None,
             stale: random.chance(10),
         }
     }

@@ -108,6 +108,7 @@ pub(crate) fn start(world: &World, life: u64, rules: Rules, memory: &Memory) -> 
     settings.clock = Clock::Runtime { start, at_ms };
     settings.rules = rules;
     settings.seed = life;
+    settings.window = world.with(|state| state.profile.window);
     settings.store = Some(Arc::new(Store { memory: memory.reopen(), world: world.clone(), life }));
     let status = Status::new("source".into(), "target".into());
     let (stop, stopped) = watch::channel(false);

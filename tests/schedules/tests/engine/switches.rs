@@ -55,12 +55,18 @@ fn moving(profile: &mut Profile) {
     profile.writes.push((Write::Lmove, 20));
 }
 
-/// A source that keeps few records, so that the reservation is only a little ahead.
+/// Writes that build on the ones before: what was lost or doubled once stays so.
+fn growing(profile: &mut Profile) {
+    profile.keys = KEYS.to_vec();
+    profile.writes = vec![(Write::Append, 30), (Write::Push, 30), (Write::Incr, 5)];
+}
+
+/// A reservation that is only a little ahead, and slow to be extended.
 fn short_reservation(profile: &mut Profile) {
-    profile.backlog = 20;
-    profile.commit_ms = 400;
-    profile.pause_ms = 2;
-    profile.active_ms = 3000;
+    profile.window = Some(6);
+    profile.commit_ms = 200;
+    profile.pause_ms = 4;
+    profile.active_ms = 2500;
 }
 
 /// Global commands among doubts.
@@ -99,6 +105,26 @@ const CRASHES: &[(Fault, u64)] = &[
 /// Rules whose absence shows.
 const SWITCHES: &[Switch] = &[
     Switch {
+        rule: 4,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            p.window = Some(3);
+            (p.latency.max_ms, p.commit_ms, p.pause_ms, p.active_ms) = (30, 0, 30, 6000);
+            (p.machine_crash, p.late_buffers) = (100, 0);
+            only(p, &[(Fault::Refuse, 2), (Fault::CutTarget, 1), (Fault::CrashAtCommit, 3)], 8);
+        },
+    },
+    Switch {
+        rule: 5,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            short_reservation(p);
+            only(p, &[(Fault::Crash, 2), (Fault::CrashAfterBytes, 1)], 2);
+        },
+    },
+    Switch {
         rule: 7,
         tuned: |p| {
             sober(p);
@@ -113,7 +139,26 @@ const SWITCHES: &[Switch] = &[
             only(p, &[(Fault::CutTarget, 1), (Fault::SlowNode, 1)], 6);
         },
     },
+    Switch {
+        rule: 9,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            only(p, &[(Fault::CutTarget, 1)], 4);
+            (p.latency.max_ms, p.late_buffers, p.pause_ms) = (60, 0, 5);
+        },
+    },
     Switch { rule: 10, tuned: doubtful },
+    Switch {
+        rule: 11,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            p.writes.extend([(Write::Rename, 3), (Write::Lmove, 8)]);
+            only(p, &[(Fault::Refuse, 1), (Fault::CutTarget, 1)], 3);
+            (p.shards, p.latency.max_ms, p.pause_ms) = (0, 60, 3);
+        },
+    },
     Switch { rule: 12, tuned: doubtful },
     Switch { rule: 14, tuned: doubtful },
     Switch {
@@ -153,6 +198,16 @@ const SWITCHES: &[Switch] = &[
         },
     },
     Switch {
+        rule: 29,
+        tuned: |p| {
+            lagging(p);
+            growing(p);
+            only(p, &[(Fault::Failover, 3)], 4);
+            p.writes.push((Write::FlushAll, 3));
+            p.pause_ms = 40;
+        },
+    },
+    Switch {
         rule: 30,
         tuned: |p| {
             sober(p);
@@ -168,76 +223,47 @@ const SWITCHES: &[Switch] = &[
 /// Rules whose absence ought to show, and has not yet: `RULE=n TRIES=n` looks for it.
 const UNSEEN: &[Switch] = &[
     Switch {
-        rule: 4,
-        tuned: |p| {
-            doubtful(p);
-            p.latency.max_ms = 60;
-            only(p, &[(Fault::CutTarget, 4), (Fault::CrashAtCommit, 4), (Fault::Delay, 2)], 8);
-        },
-    },
-    Switch {
-        rule: 5,
-        tuned: |p| {
-            sober(p);
-            short_reservation(p);
-            only(p, &[(Fault::Crash, 2), (Fault::CrashAfterBytes, 1)], 2);
-        },
-    },
-    Switch {
         rule: 6,
         tuned: |p| {
-            doubtful(p);
-            short_reservation(p);
-            only(p, &[(Fault::CutTarget, 2), (Fault::Crash, 1), (Fault::Delay, 1)], 5);
-        },
-    },
-    Switch {
-        rule: 9,
-        tuned: |p| {
             sober(p);
-            only(p, &[(Fault::CutTarget, 1)], 2);
-            (p.latency.max_ms, p.late_buffers, p.pause_ms) = (60, 0, 5);
-        },
-    },
-    Switch {
-        rule: 11,
-        tuned: |p| {
-            sober(p);
-            moving(p);
-            only(p, &[(Fault::Refuse, 1)], 3);
-            (p.shards, p.latency.max_ms, p.pause_ms) = (0, 60, 3);
+            growing(p);
+            (p.window, p.commit_ms, p.pause_ms, p.active_ms) = (Some(2), 60, 8, 6000);
+            p.latency.max_ms = 3;
+            only(
+                p,
+                &[(Fault::CutTarget, 2), (Fault::Refuse, 3), (Fault::CrashAtCommit, 2), (Fault::Crash, 1)],
+                8,
+            );
         },
     },
     Switch {
         rule: 24,
         tuned: |p| {
-            flushing(p);
-            p.latency.max_ms = 60;
-        },
-    },
-    Switch {
-        rule: 29,
-        tuned: |p| {
-            lagging(p);
-            only(p, &[(Fault::Failover, 3)], 6);
-            p.writes.push((Write::FlushAll, 40));
+            doubtful(p);
+            growing(p);
+            p.shards = p.shards.max(2);
+            p.writes = vec![(Write::Append, 300), (Write::Push, 300), (Write::FlushAll, 2)];
+            (p.latency.max_ms, p.latency.split) = (60, 100);
+            (p.pause_ms, p.active_ms, p.count) = (20, 8000, 24);
         },
     },
     Switch {
         rule: 35,
         tuned: |p| {
             sober(p);
-            only(p, &[(Fault::Refuse, 1)], 12);
-            (p.latency.max_ms, p.pause_ms, p.active_ms) = (60, 2, 900);
+            growing(p);
+            only(p, &[(Fault::Refuse, 1)], 40);
+            (p.latency.max_ms, p.pause_ms, p.active_ms) = (60, 2, 3000);
         },
     },
     Switch {
         rule: 38,
         tuned: |p| {
             stale(p);
-            p.keys = vec!["x", "y"];
-            only(p, &[(Fault::Delay, 1)], 12);
-            (p.pause_ms, p.active_ms, p.latency.max_ms) = (30, 900, 20);
+            p.keys = vec!["x", "{a}1"];
+            p.writes = vec![(Write::Append, 1)];
+            only(p, &[(Fault::Delay, 1)], 2);
+            (p.commit_ms, p.pause_ms, p.active_ms, p.latency.max_ms) = (0, 700, 9000, 200);
         },
     },
 ];

@@ -412,6 +412,11 @@ impl State {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             conn.client_gone = true;
             conn.stalled_until = now + stall;
+            if machine {
+                // What its kernel had not sent goes with it.
+                let keep = self.random.below(conn.up.flying_bytes() + 1);
+                conn.up.lose(keep);
+            }
             if !machine || conn.place == Place::Source {
                 let at = conn.up.close(now, latency, &mut self.random);
                 self.schedule(at, Event::Up(id));

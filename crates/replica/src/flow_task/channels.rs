@@ -42,7 +42,7 @@ pub struct Shared {
     pub flows: usize,
     /// Whether keys can be read from the source and repaired.
     pub repair: bool,
-    /// The target held nothing when this session began with a snapshot: nothing on it expires but what was sent since.
+    /// The target held nothing when the flows began with a snapshot: nothing on it expires but what was sent since.
     pub began_empty: bool,
     /// Which flow carries a key.
     pub sharding: Sharding,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::client::Endpoint;
+use crate::client::{Client, Endpoint};
 use crate::logical::{Contents, mapped, prefixed, read_cluster, read_server, wait_equal};
 use crate::program::Settings;
 use crate::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer};
@@ -46,7 +46,13 @@ impl Target {
     pub fn read(&self) -> Contents {
         match self {
             Target::Standalone(server) => read_server(&server.endpoint()),
-            Target::Cluster(cluster) => read_cluster(&cluster.master_endpoints()),
+            Target::Cluster(cluster) => {
+                // A node may be named a master for a moment after it died. Left out, its keys are missing, and whoever
+                // waits for equality looks again.
+                let mut masters = cluster.master_endpoints();
+                masters.retain(|endpoint| Client::open(endpoint).is_ok());
+                read_cluster(&masters)
+            }
         }
     }
 

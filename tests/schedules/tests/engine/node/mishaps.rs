@@ -62,6 +62,8 @@ pub(crate) fn move_slot(state: &mut State, now: u64, slot: u16, to: usize) {
     let (moving, staying): (super::Data, super::Data) =
         std::mem::take(&mut shards[from].data).into_iter().partition(|(key, _)| command::slot(key) == slot);
     shards[from].data = staying;
+    // What the new owner still has from an earlier time goes first, as `redis-cli --cluster fix` has it.
+    shards[to].data.retain(|key, _| command::slot(key) != slot);
     if !moving.is_empty() {
         shards[to].data.extend(moving);
         for shard in [from, to] {
@@ -131,6 +133,9 @@ impl Shard {
         let version = super::Version { offset: self.offset, at: now, data: self.data.clone() };
         self.behind.clear();
         self.unwritten.clear();
+        if let Some((saving, _)) = &mut self.saving {
+            *saving = version.clone();
+        }
         (self.replicated, self.on_disk) = (version.clone(), version);
     }
 

@@ -198,13 +198,14 @@ impl Target {
         self.moved.get(&slot).copied().unwrap_or_else(first)
     }
 
-    /// All keys of all shards, as of `now` on their own clocks.
+    /// All keys that clients are served, as of `now` on the servers' own clocks. A server that came back from an old file
+    /// may hold keys of slots that have moved away since: nobody is served those.
     pub(crate) fn all(&self, now: u64) -> Data {
         let mut all = Data::new();
-        for shard in &self.shards {
+        for (index, shard) in self.shards.iter().enumerate() {
             let mut data = shard.data.clone();
             data::expire(&mut data, shard.clock(now));
-            all.extend(data);
+            all.extend(data.into_iter().filter(|(key, _)| self.owner(command::slot(key)) == index));
         }
         all
     }

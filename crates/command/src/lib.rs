@@ -8,6 +8,7 @@
 //! | [`translator`] | what a record, a value or a piece of one becomes |
 //! | [`table`] | which commands exist, where their keys are, what happens to them; *a new command goes here* |
 //! | [`mapping`] | which name a key of a source database has on the target, and back |
+//! | [`filter`] | what is replicated at all |
 //! | [`dialect`] | what the target understands |
 //! | [`mod@slot`] | which slot of a cluster a name belongs to |
 //! | [`target`] | one command as it goes to the target |
@@ -20,6 +21,7 @@
 
 pub mod dialect;
 pub mod expect;
+pub mod filter;
 pub mod mapping;
 pub mod slot;
 pub mod table;
@@ -36,7 +38,8 @@ mod touches;
 pub use dialect::{Dialect, Flavour, Version};
 pub use doubtful::{Doubt, DoubtfulWhy, Doubts, doubtful};
 pub use expect::{Deadline, Expect, deadline, expect};
-pub use mapping::{Collision, Mapping, MappingError, Placement, Rule};
+pub use filter::{Excluded, Filter, FilterRules, Pattern, Sieve, Sieved, ValueType};
+pub use mapping::{Collision, Existing, Mapping, MappingError, Placement, Rule};
 pub use slot::slot;
 pub use target::{Commands, Effect, TargetCommand};
 pub use touches::{Shape, Touches, keep_keys, touches};

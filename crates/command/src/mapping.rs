@@ -5,14 +5,17 @@
 //! That must stop the run before anything is written, but only if database 1 exists at the source.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::treatment::SourceKey;
+use crate::{
+    filter::{Excluded, Filter},
+    treatment::SourceKey,
+};
 
 /// What becomes of a source database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +77,17 @@ impl Placement {
     }
 }
 
-/// The mapping of databases, with what is known about the databases of the source. Clones share that knowledge.
+/// Keys of the target, by database and name, that were there before the first full sync and stay as they are.
+#[derive(Debug, Default)]
+pub struct Existing {
+    /// The keys.
+    pub names: HashSet<(u32, Bytes)>,
+    /// Whether a key of the source with such a name is to end the run, instead of being left out.
+    pub stop: bool,
+}
+
+/// The mapping of databases and the filter, with what is known about the databases of the source. Clones share that
+/// knowledge.
 #[derive(Debug, Clone)]
 pub struct Mapping {
     rules: Arc<BTreeMap<u32, Rule>>,
@@ -82,6 +95,8 @@ pub struct Mapping {
     prefix_others: bool,
     /// First bytes of all prefixes: a name that begins otherwise collides with nothing.
     first_bytes: Arc<[bool; 256]>,
+    filter: Filter,
+    existing: Option<Arc<Existing>>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -144,8 +159,57 @@ impl Mapping {
             rules: Arc::new(rules),
             prefix_others,
             first_bytes: Arc::new(first_bytes),
+            filter: Filter::default(),
+            existing: None,
             seen: Arc::new(Mutex::new(Seen::default())),
         }
+    }
+
+    /// The same mapping for what this filter lets through.
+    #[must_use]
+    pub fn with_filter(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// The same mapping without these names of the target; databases already noted stay so.
+    #[must_use]
+    pub fn without(self, existing: Arc<Existing>) -> Self {
+        let existing = (!existing.names.is_empty()).then_some(existing);
+        Self { existing, ..self }
+    }
+
+    /// What is let through.
+    #[must_use]
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Whether no key of a database that is not dropped is left out.
+    #[must_use]
+    pub fn takes_everything(&self) -> bool {
+        self.filter.is_everything() && self.existing.is_none()
+    }
+
+    /// Why a key is left out, whatever its type; a database that the mapping drops is no reason here.
+    #[must_use]
+    pub fn excludes(&self, db: u32, key: &Bytes) -> Option<Excluded> {
+        if !self.filter.is_everything() {
+            if !self.filter.allows_database(db) {
+                return Some(Excluded::Database);
+            }
+            if !self.filter.allows_name(key) {
+                return Some(Excluded::Key);
+            }
+        }
+        let existing = self.existing.as_ref()?;
+        let place = self.placement(db)?;
+        existing.names.contains(&(place.db, place.name(key))).then_some(Excluded::Existing)
+    }
+
+    /// Whether a key of the source whose name the target had before ends the run.
+    #[must_use]
+    pub fn stops_at_existing(&self) -> bool {
+        self.existing.as_ref().is_some_and(|existing| existing.stop)
     }
 
     /// Where the keys of a source database go; `None` if it is dropped.
@@ -162,13 +226,16 @@ impl Mapping {
         }
     }
 
-    /// The target's database and name of a source key; `None` if its database is dropped.
+    /// The target's database and name of a source key; `None` if its database is dropped, or the filter or a key that was
+    /// there before leaves it out.
     #[must_use]
     pub fn target_name(&self, db: u32, key: &Bytes) -> Option<(u32, Bytes)> {
-        self.placement(db).map(|place| (place.db, place.name(key)))
+        let place = self.placement(db)?;
+        self.excludes(db, key).is_none().then(|| (place.db, place.name(key)))
     }
 
-    /// The source key of a name found on the target; `None` for a foreign name, which no source key would take.
+    /// The source key of a name found on the target; `None` for a foreign name, which no source key would take, or only one
+    /// that is left out.
     ///
     /// A prefix counts only for databases known to exist at the source; else the name is one of the database that
     /// keeps its names. Where not all databases are known ([`Mapping::databases_unknown`]) every prefix counts.
@@ -182,10 +249,13 @@ impl Mapping {
                 let seen = self.lock();
                 plain.is_none() || seen.incomplete || seen.databases.contains(db)
             })
+            .filter(|(db, length)| self.excludes(*db, &name.slice(*length..)).is_none())
             .max_by_key(|(_, length)| *length);
         match rival {
             Some((db, length)) => Some(SourceKey { db, key: name.slice(length..) }),
-            None => plain.map(|db| SourceKey { db, key: name.clone() }),
+            None => plain
+                .map(|db| SourceKey { db, key: name.clone() })
+                .filter(|key| self.excludes(key.db, &key.key).is_none()),
         }
     }
 
@@ -250,7 +320,8 @@ impl Mapping {
         }
         let own = self.placement(db).map_or(0, |place| place.prefix.len());
         for (other, length) in self.rivals(target_db, name) {
-            if other == db || length <= own {
+            // A key that is left out takes no name.
+            if other == db || length <= own || self.excludes(other, &name.slice(length..)).is_some() {
                 continue;
             }
             let mut seen = self.lock();

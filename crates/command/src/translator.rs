@@ -164,6 +164,11 @@ impl Translator {
         Treatment::Send(first.into())
     }
 
+    /// A value begins that comes in pieces of which nothing is wanted.
+    pub fn skip(&mut self, id: u64) {
+        self.open.insert(id, None);
+    }
+
     /// Some elements of an open value.
     ///
     /// # Errors

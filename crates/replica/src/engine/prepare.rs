@@ -168,6 +168,14 @@ impl Replica {
             run.ledger.write(entry).await?;
         }
         self.open(shared, beginning, attachment.flows.len(), repairing, run);
+        // What a node lost while no flow was there to notice.
+        let lost = run.nodes.as_ref().and_then(|nodes| nodes.succeed().first().copied());
+        if let Some(node) = lost.filter(|_| self.settings.rules.on(30)) {
+            let reason = format!("target {}: restarted while no flow was there", run.target.address(node));
+            run.session = None;
+            run.start_over = Some(reason.clone());
+            return Err(Error::TargetChanged(reason));
+        }
         // From here on the flows see what becomes of the nodes.
         if let (Some(nodes), Some(standing)) = (&run.nodes, run.standing.take())
             && let Some(node) = nodes.changed_since(&standing).first()

@@ -100,7 +100,10 @@ impl FlowDurability {
     /// anything is acknowledged.
     pub fn watch_from_now(&mut self, nodes: &[NodeId]) {
         for node in nodes {
-            self.watched(*node);
+            let watched = self.watched(*node);
+            if let Some(newest) = watched.shared.newest() {
+                watched.retained.gained(newest);
+            }
         }
     }
 
@@ -298,6 +301,6 @@ impl FlowDurability {
 
 impl Drop for FlowDurability {
     fn drop(&mut self) {
-        self.watch.release(self.id, self.owes);
+        self.watch.release(self.id);
     }
 }

@@ -81,7 +81,7 @@ pub struct NodeWatch {
     /// By flow: up to which incarnation of each node its losses are written down.
     stored: Mutex<BTreeMap<u64, BTreeMap<NodeId, u64>>>,
     flows: AtomicU64,
-    /// Flows that ended before what they had to tell was written down.
+    /// Flows that ended: what becomes of the nodes since then, they do not write down.
     orphans: Mutex<BTreeSet<u64>>,
     /// What the checkpoint says about nodes that were not looked at yet.
     pub(crate) earlier: Mutex<BTreeMap<String, Mark>>,
@@ -353,6 +353,9 @@ impl NodeWatch {
 
     /// What flows that have ended did not write down is repaired by a full sync whose beginning is written down. The
     /// first command of a snapshot says the same (rule 34).
+    ///
+    /// Until then, or until [`NodeWatch::succeed`], a node that loses something is described as it was before in
+    /// [`NodeWatch::marks`].
     pub fn forget_losses(&self) {
         let orphans = std::mem::take(&mut *self.orphans());
         self.stored().retain(|flow, _| !orphans.contains(flow));
@@ -378,13 +381,30 @@ impl NodeWatch {
         self.stored().entry(flow).or_default().insert(node, incarnation);
     }
 
-    /// A flow has ended; `owes`: before what it had to tell was written down.
-    pub(crate) fn release(&self, flow: u64, owes: bool) {
-        if owes {
-            self.orphans().insert(flow);
-        } else {
-            self.stored().remove(&flow);
+    /// The flows of another session are in the place of those that have ended, from now on. Returns the nodes that have
+    /// become others without an ended flow having written down what they lost (rule 30).
+    pub fn succeed(&self) -> Vec<NodeId> {
+        let mut orphans = self.orphans();
+        let mut stored = self.stored();
+        let mut lost = BTreeSet::new();
+        for orphan in std::mem::take(&mut *orphans) {
+            let nodes = stored.get(&orphan).into_iter().flatten();
+            let became = |node: &NodeId| self.known(*node).map_or(0, |shared| shared.incarnation());
+            let owed: Vec<NodeId> =
+                nodes.filter(|(node, stored)| **stored < became(node)).map(|(node, _)| *node).collect();
+            if owed.is_empty() {
+                stored.remove(&orphan);
+            } else {
+                orphans.insert(orphan);
+                lost.extend(owed);
+            }
         }
+        lost.into_iter().collect()
+    }
+
+    /// A flow has ended.
+    pub(crate) fn release(&self, flow: u64) {
+        self.orphans().insert(flow);
     }
 
     /// Whether every flow that wrote to the node has written down what it lost before this incarnation.

@@ -200,6 +200,40 @@ async fn nothing_is_written_before_the_losses_are_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_that_has_ended_leaves_later_losses_to_a_full_sync() {
+    let options = with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let mut server = RedisServer::start(options);
+    let mut bed = Bed::on(&[server.addr()]).await;
+    bed.write("key", 10);
+    bed.settle().await;
+    let watch = bed.watch.clone();
+    let flow = |masters| {
+        let mut flow = FlowDurability::new(watch.clone());
+        flow.watch_from_now(masters);
+        flow
+    };
+    let masters = watch.nodes().into_iter().map(|(node, _)| node).collect::<Vec<_>>();
+    drop(flow(&masters));
+    assert_eq!(watch.succeed(), [], "nothing was lost since then");
+    drop(flow(&masters));
+    let before = watch.marks();
+    server.restart();
+    bed.until("the connection to break", |bed| bed.router.counters().disconnects == 1).await;
+    bed.write("later", 1);
+    bed.settle().await;
+    let run_id = |marks: Vec<Mark>| marks[0].run_id.clone();
+    assert_eq!(
+        run_id(watch.marks()),
+        run_id(before.clone()),
+        "nobody has written down what it lost of the flow"
+    );
+    assert_eq!(watch.succeed(), masters);
+    watch.forget_losses();
+    assert_eq!(watch.succeed(), []);
+    assert_ne!(run_id(watch.marks()), run_id(before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_may_not_be_asked_is_believed_after_the_window() {
     let server = RedisServer::start(RedisOptions::default());
     let mut client = server.client();

@@ -1,6 +1,6 @@
 //! What may happen in a schedule, and how often.
 
-use crate::network::{ConnId, Latency, Place};
+use crate::network::{Conn, ConnId, Latency, Part, Place};
 use crate::node;
 use crate::random::Random;
 use crate::world::{Event, State};
@@ -51,6 +51,9 @@ pub(crate) enum Fault {
     CutSourceAll,
     /// What is on its way comes late.
     Delay,
+    /// The same for what the source answers to questions, and for the records of one flow.
+    DelayAnswers,
+    DelayFlow,
     /// A node executes nothing for a while.
     SlowNode,
     /// A node refuses some writes for a while: for good, or for the moment.
@@ -106,6 +109,8 @@ pub(crate) struct Profile {
     pub(crate) active_ms: u64,
     /// Between two writes at the source.
     pub(crate) pause_ms: u64,
+    /// How many come together, all to the same key.
+    pub(crate) burst: usize,
     pub(crate) keys: Vec<&'static str>,
     pub(crate) writes: Vec<(Write, u64)>,
     pub(crate) faults: Vec<(Fault, u64)>,
@@ -189,6 +194,7 @@ impl Profile {
             commit_ms: *random.pick(&[0, 2, 30]),
             active_ms: random.within(800..=4000),
             pause_ms: *random.pick(&[5, 15, 40, 100]),
+            burst: 1,
             keys: KEYS[..keys].to_vec(),
             writes: WRITES.to_vec(),
             faults: FAULTS.to_vec(),
@@ -256,11 +262,21 @@ pub(crate) fn strike(state: &mut State, now: u64, fault: Fault) -> Needs {
             if let Some(id) = some(state, random, |_| true) {
                 let by = random.within(10..=800);
                 let up = random.chance(50);
-                let Some(conn) = state.conns.get_mut(&id) else { return Needs::Nothing };
-                let pipe = if up { &mut conn.up } else { &mut conn.down };
-                for at in pipe.delay(now, by) {
-                    state.schedule(at, if up { Event::Up(id) } else { Event::Down(id) });
-                }
+                delay(state, now, id, up, by);
+            }
+        }
+        Fault::DelayAnswers => {
+            let by = random.within(10..=2000);
+            let side = |conn: &Conn| conn.place == Place::Source && conn.part == Part::Side;
+            let ids: Vec<ConnId> = state.conns.iter().filter(|(_, c)| side(c)).map(|(id, _)| *id).collect();
+            ids.into_iter().for_each(|id| delay(state, now, id, false, by));
+        }
+        Fault::DelayFlow => {
+            let by = random.within(10..=2000);
+            let flows = |conn: &Conn| conn.part == Part::Flow && conn.life == state.living;
+            let ids: Vec<ConnId> = state.conns.iter().filter(|(_, c)| flows(c)).map(|(id, _)| *id).collect();
+            if !ids.is_empty() {
+                delay(state, now, *random.pick(&ids), false, by);
             }
         }
         Fault::SlowNode => {
@@ -323,6 +339,15 @@ fn some(state: &State, random: &mut Random, wanted: impl Fn(Place) -> bool) -> O
     });
     let ids: Vec<ConnId> = living.map(|(id, _)| *id).collect();
     if ids.is_empty() { None } else { Some(*random.pick(&ids)) }
+}
+
+/// What is on its way comes later by so much, and what follows comes behind it.
+fn delay(state: &mut State, now: u64, id: ConnId, up: bool, by: u64) {
+    let Some(conn) = state.conns.get_mut(&id) else { return };
+    let pipe = if up { &mut conn.up } else { &mut conn.down };
+    for at in pipe.delay(now, by) {
+        state.schedule(at, if up { Event::Up(id) } else { Event::Down(id) });
+    }
 }
 
 /// Breaks a connection. Whatever side notices first, some of what is on its way to the other arrives, sooner or later.

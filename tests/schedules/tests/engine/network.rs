@@ -30,6 +30,29 @@ pub(crate) enum Place {
     Source,
 }
 
+/// What a connection to the source is used for, as far as its requests have told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Questions: how far the source is, what a key holds.
+    Side,
+    /// The control connection of a replication.
+    Control,
+    /// The records of one shard.
+    Flow,
+}
+
+impl Part {
+    /// What a request makes of it.
+    pub(crate) fn after(self, request: &[u8]) -> Part {
+        let asks = |word: &[u8]| request.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+        match self {
+            Part::Side if asks(b"\r\nFLOW\r\n") => Part::Flow,
+            Part::Side if asks(b"\r\nREPLCONF\r\n") => Part::Control,
+            part => part,
+        }
+    }
+}
+
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
@@ -162,6 +185,8 @@ impl Latency {
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) place: Place,
+    /// What it is used for.
+    pub(crate) part: Part,
     /// Which life of the engine dialled it.
     pub(crate) life: u64,
     pub(crate) up: Pipe,
@@ -178,6 +203,7 @@ impl Conn {
     pub(crate) fn new(place: Place, life: u64) -> Self {
         Conn {
             place,
+            part: Part::Side,
             life,
             up: Pipe::default(),
             down: Pipe::default(),

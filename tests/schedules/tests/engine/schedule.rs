@@ -10,7 +10,7 @@ use rules::Rules;
 use simulator::{Clock as SourceClock, Handle, Simulator};
 
 use crate::clock::Clock;
-use crate::faults::{self, Due, Needs, Profile};
+use crate::faults::{self, Due, Needs, Profile, Write};
 use crate::life::{self, Life};
 use crate::node::data::{Data, Entry, Value};
 use crate::random::Random;
@@ -269,13 +269,14 @@ impl Run {
                 self.life = Some(life::start(&self.world, life, self.rules, &self.memory));
             }
             Due::Write => {
-                let write = self.random.weighted(&self.profile.writes);
-                let words = source::write(&self.source, now, &self.profile.keys, write, &mut self.random);
-                self.world.with(|state| {
-                    state.note(now, "write", &words.concat(), || {
-                        words.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
-                    });
-                });
+                let mut write = self.random.weighted(&self.profile.writes);
+                let key = *self.random.pick(&self.profile.keys);
+                for left in (0..self.profile.burst).rev() {
+                    self.write(now, key, write);
+                    if left > 0 {
+                        write = self.random.weighted(&self.profile.writes);
+                    }
+                }
             }
             Due::Expire => {
                 for key in &self.profile.keys {
@@ -302,6 +303,15 @@ impl Run {
                 self.world.schedule(now + COMPARE_MS, Event::Due(Due::Compare));
             }
         }
+    }
+
+    fn write(&mut self, now: u64, key: &'static str, write: Write) {
+        let words = source::write(&self.source, now, key, &self.profile.keys, write, &mut self.random);
+        self.world.with(|state| {
+            state.note(now, "write", &words.concat(), || {
+                words.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
+            });
+        });
     }
 
     fn outside(&mut self, needs: Needs) {

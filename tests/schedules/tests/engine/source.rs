@@ -11,15 +11,15 @@ fn word(text: impl Into<Bytes>) -> Bytes {
     text.into()
 }
 
-/// One write, of a kind that fits what the key holds at the moment. Says what it was.
+/// One write to `key`, of a kind that fits what it holds at the moment. Says what it was.
 pub(crate) fn write(
     source: &Handle,
     now: u64,
+    key: &'static str,
     keys: &[&'static str],
     write: Write,
     random: &mut Random,
 ) -> Vec<Bytes> {
-    let key = *random.pick(keys);
     let others: Vec<&'static str> = keys.iter().copied().filter(|other| *other != key).collect();
     let is_list = matches!(source.execute(0, &["TYPE", key]), Reply::Simple("list"))
         || matches!(source.execute(0, &["TYPE", key]), Reply::Status(kind) if kind == "list");

@@ -177,6 +177,16 @@ const SWITCHES: &[Switch] = &[
     },
     Switch { rule: 17, tuned: doubtful },
     Switch {
+        rule: 24,
+        tuned: |p| {
+            doubtful(p);
+            growing(p);
+            p.writes = vec![(Write::Append, 40), (Write::Push, 40), (Write::FlushAll, 4)];
+            only(p, &[(Fault::CutTarget, 3), (Fault::DelayAnswers, 4)], 16);
+            (p.pause_ms, p.active_ms) = (20, 3000);
+        },
+    },
+    Switch {
         rule: 26,
         tuned: |p| {
             flushing(p);
@@ -218,6 +228,15 @@ const SWITCHES: &[Switch] = &[
     Switch { rule: 32, tuned: expiring },
     Switch { rule: 36, tuned: stale },
     Switch { rule: 37, tuned: stale },
+    Switch {
+        rule: 38,
+        tuned: |p| {
+            stale(p);
+            p.writes = vec![(Write::Append, 1)];
+            only(p, &[(Fault::DelayFlow, 1)], 4);
+            (p.commit_ms, p.pause_ms, p.active_ms, p.latency.max_ms) = (200, 100, 1200, 3);
+        },
+    },
 ];
 
 /// Rules whose absence ought to show, and has not yet: `RULE=n TRIES=n` looks for it.
@@ -227,24 +246,10 @@ const UNSEEN: &[Switch] = &[
         tuned: |p| {
             sober(p);
             growing(p);
-            (p.window, p.commit_ms, p.pause_ms, p.active_ms) = (Some(2), 60, 8, 6000);
-            p.latency.max_ms = 3;
-            only(
-                p,
-                &[(Fault::CutTarget, 2), (Fault::Refuse, 3), (Fault::CrashAtCommit, 2), (Fault::Crash, 1)],
-                8,
-            );
-        },
-    },
-    Switch {
-        rule: 24,
-        tuned: |p| {
-            doubtful(p);
-            growing(p);
-            p.shards = p.shards.max(2);
-            p.writes = vec![(Write::Append, 300), (Write::Push, 300), (Write::FlushAll, 2)];
-            (p.latency.max_ms, p.latency.split) = (60, 100);
-            (p.pause_ms, p.active_ms, p.count) = (20, 8000, 24);
+            (p.window, p.commit_ms, p.latency.max_ms) = (Some(2), 0, 1);
+            (p.pause_ms, p.burst, p.active_ms) = (10, 5, 3000);
+            (p.machine_crash, p.late_buffers) = (0, 0);
+            only(p, &[(Fault::CutTarget, 8), (Fault::CrashAtCommit, 4)], 30);
         },
     },
     Switch {
@@ -254,16 +259,6 @@ const UNSEEN: &[Switch] = &[
             growing(p);
             only(p, &[(Fault::Refuse, 1)], 40);
             (p.latency.max_ms, p.pause_ms, p.active_ms) = (60, 2, 3000);
-        },
-    },
-    Switch {
-        rule: 38,
-        tuned: |p| {
-            stale(p);
-            p.keys = vec!["x", "{a}1"];
-            p.writes = vec![(Write::Append, 1)];
-            only(p, &[(Fault::Delay, 1)], 2);
-            (p.commit_ms, p.pause_ms, p.active_ms, p.latency.max_ms) = (0, 700, 9000, 200);
         },
     },
 ];

@@ -222,6 +222,9 @@ impl World {
             if conn.life != *living {
                 return Poll::Pending;
             }
+            if conn.place == Place::Source {
+                conn.part = conn.part.after(buf);
+            }
             let mut taken = buf;
             if let (Some(left), Place::Server(_)) = (&mut triggers.after_bytes, conn.place) {
                 let count = taken.len().min(usize::try_from(*left).unwrap_or(usize::MAX));

@@ -11,6 +11,7 @@ pub mod known_differences;
 pub mod logical;
 pub mod observe;
 pub mod program;
+pub mod raw;
 pub mod servers;
 pub mod source;
 pub mod target;

@@ -10,8 +10,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use journal::Record;
+use rdb::Kind;
 
-use crate::{SourceKey, touches};
+use crate::{SourceKey, table::store_at};
 
 /// Why the keys of a record have to be read again although the record can be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +22,14 @@ pub enum DoubtfulWhy {
     RoundedScores,
     /// `INCRBYFLOAT`, `HINCRBYFLOAT`: source and target compute different digits.
     FloatDigits,
+    /// `SORT … STORE`, `GEORADIUS … STORE`, `BITFIELD` with `INCRBY` or `OVERFLOW`: the target orders, cuts off and computes
+    /// otherwise (v1.40.1 against Redis 7.0, on the wire: ties, `ALPHA`, `COUNT`, saturation of unsigned numbers).
+    Recomputed,
+    /// `RESTORE` with a time from now on, which began before the record came.
+    RelativeExpiry,
+    /// `RESTORE` of a stream, `XGROUP CREATE … ENTRIESREAD`: the source keeps other counters of its groups than the record
+    /// says (v1.40.1 `generic_family.cc` `RestoreArgs`, `stream_family.cc` `OpCreate`, on the wire).
+    GroupCounters,
     /// `ZADD` with `GT` or `LT`, which the source's encoding of large sorted sets does not obey (v1.40.1, on the wire).
     Condition,
     /// A pop of one element that may have been one of several: `LMPOP` and `BLMPOP` with `COUNT` (v1.40.1
@@ -36,7 +45,7 @@ impl DoubtfulWhy {
     /// keys need not be read after each such record, but some time after the last one.
     #[must_use]
     pub fn is_likely(self) -> bool {
-        matches!(self, DoubtfulWhy::RoundedScores | DoubtfulWhy::FloatDigits)
+        !matches!(self, DoubtfulWhy::Condition | DoubtfulWhy::PopsUncounted | DoubtfulWhy::ExpiryKept)
     }
 }
 
@@ -45,6 +54,9 @@ impl fmt::Display for DoubtfulWhy {
         f.write_str(match self {
             DoubtfulWhy::RoundedScores => "scores rounded by the source",
             DoubtfulWhy::FloatDigits => "computed with other digits by the target",
+            DoubtfulWhy::Recomputed => "computed otherwise by the target",
+            DoubtfulWhy::RelativeExpiry => "an expiry that counts from an unknown moment",
+            DoubtfulWhy::GroupCounters => "counters of consumer groups that the source keeps otherwise",
             DoubtfulWhy::Condition => "a condition that source and target judge differently",
             DoubtfulWhy::PopsUncounted => "perhaps more elements popped than the record says",
             DoubtfulWhy::ExpiryKept => "perhaps an expiry that the source kept",
@@ -52,20 +64,38 @@ impl fmt::Display for DoubtfulWhy {
     }
 }
 
-/// What the record shows by itself. [`Doubts`] sees more.
+/// What the record shows by itself: which of its keys, and why. [`Doubts`] sees more.
 #[must_use]
-pub fn doubtful(_db: u32, args: &[Bytes]) -> Option<DoubtfulWhy> {
+pub fn doubtful(db: u32, args: &[Bytes]) -> Option<Doubt> {
+    let has =
+        |from: usize, word: &str| args.iter().skip(from).any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+    let doubt = |index: usize, why| Some(Doubt { key: SourceKey { db, key: args.get(index)?.clone() }, why });
     match args.first()?.as_ref() {
-        b"INCRBYFLOAT" | b"HINCRBYFLOAT" => Some(DoubtfulWhy::FloatDigits),
+        b"INCRBYFLOAT" | b"HINCRBYFLOAT" => doubt(1, DoubtfulWhy::FloatDigits),
         b"ZADD" => {
             let flags =
                 args.iter().skip(2).take_while(|arg| arg.first().is_some_and(u8::is_ascii_alphabetic));
             let mut flags =
                 flags.filter(|arg| arg.eq_ignore_ascii_case(b"GT") || arg.eq_ignore_ascii_case(b"LT"));
-            flags.next().map(|_| DoubtfulWhy::Condition)
+            flags.next().and_then(|_| doubt(1, DoubtfulWhy::Condition))
+        }
+        b"SORT" => store_at(args, 2).and_then(|at| doubt(at, DoubtfulWhy::Recomputed)),
+        b"GEORADIUS" => store_at(args, 6).and_then(|at| doubt(at, DoubtfulWhy::Recomputed)),
+        b"GEORADIUSBYMEMBER" => store_at(args, 5).and_then(|at| doubt(at, DoubtfulWhy::Recomputed)),
+        b"BITFIELD" if has(2, "OVERFLOW") || has(2, "INCRBY") => doubt(1, DoubtfulWhy::Recomputed),
+        b"RESTORE" if is_stream(args.get(3)?) => doubt(1, DoubtfulWhy::GroupCounters),
+        b"RESTORE" if args[2] != "0" && !has(4, "ABSTTL") => doubt(1, DoubtfulWhy::RelativeExpiry),
+        b"XGROUP" if has(4, "ENTRIESREAD") && args[1].eq_ignore_ascii_case(b"CREATE") => {
+            doubt(2, DoubtfulWhy::GroupCounters)
         }
         _ => None,
     }
+}
+
+/// Whether a payload of `DUMP` holds a stream.
+fn is_stream(payload: &[u8]) -> bool {
+    let streams = [Kind::Stream, Kind::Stream2, Kind::Stream3];
+    payload.first().is_some_and(|code| streams.iter().any(|kind| kind.code() == *code))
 }
 
 /// A key that has to be read again.
@@ -111,8 +141,8 @@ impl Doubts {
                 doubt(&list, DoubtfulWhy::PopsUncounted);
             }
         }
-        if let Some(why) = doubtful(record.db, args) {
-            touches(record.db, args).keys.iter().for_each(|key| doubt(key, why));
+        if let Some(Doubt { key, why }) = doubtful(record.db, args) {
+            doubt(&key, why);
         }
         if record.txid == 0 {
             return doubts;

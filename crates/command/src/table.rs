@@ -8,6 +8,7 @@
 mod positions;
 mod rows;
 
+pub(crate) use positions::store_at;
 pub use positions::{Keys, Positions};
 
 use bytes::Bytes;

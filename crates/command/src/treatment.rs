@@ -130,11 +130,24 @@ pub enum MissingKind {
     MemberTtl,
     /// Pending entries of a large stream whose entry is deleted: cannot be rebuilt by commands.
     DeletedPending,
-    /// A command without which the record cannot be executed, by its name.
+    /// A command, by its name; the value can be had without it ([`Reason::NoCommand`]).
     Command(&'static str),
 }
 
 impl MissingKind {
+    /// Whether a target without it cannot hold the key at all, not even in part.
+    #[must_use]
+    pub fn is_type(self) -> bool {
+        matches!(
+            self,
+            MissingKind::Json
+                | MissingKind::Bloom
+                | MissingKind::CountMin
+                | MissingKind::TopK
+                | MissingKind::Cuckoo
+        )
+    }
+
     /// The kind in words, as the operator reads it.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -207,6 +220,8 @@ pub enum Reason {
     Conditional,
     /// A command that the table does not have. Its keys are unknown; the first argument is listed as a hint.
     Unknown(Bytes),
+    /// The target does not have this command.
+    NoCommand(&'static str),
     /// One command over keys that lie on different slots of the target.
     CrossSlot,
     /// The arguments are not what the command takes.
@@ -223,6 +238,7 @@ impl fmt::Display for Reason {
             Reason::Truncated => f.write_str("truncated by the source"),
             Reason::Conditional => f.write_str("depends on a condition that only the source knows"),
             Reason::Unknown(name) => write!(f, "unknown command {}", name.escape_ascii()),
+            Reason::NoCommand(name) => write!(f, "the target has no {name}"),
             Reason::CrossSlot => f.write_str("its keys lie on different slots"),
             Reason::Malformed => f.write_str("arguments do not fit the command"),
             Reason::BadPayload => f.write_str("payload does not decode"),

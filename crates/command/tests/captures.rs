@@ -36,7 +36,8 @@ fn apply_snapshot(server: &RedisServer, capture: &Capture, limits: &Limits) -> A
 /// What the target can hold of the source's contents: no keys of types it lacks, no TTLs of members.
 fn holdable(contents: &Contents, applied: &Applied) -> Contents {
     let ttls = [MissingKind::HashFieldTtl, MissingKind::SetMemberTtl, MissingKind::MemberTtl];
-    let whole = applied.lacking.iter().filter(|(kind, _)| !ttls.contains(kind));
+    let all = applied.lacking.iter().chain(&applied.reduced);
+    let whole = all.filter(|(kind, _)| !ttls.contains(kind));
     let lacking: BTreeSet<_> =
         whole.flat_map(|(_, keys)| keys).map(|key| (key.db, key.key.to_vec())).collect();
     let mut rest = contents.clone();

@@ -232,12 +232,14 @@ fn types_that_the_target_lacks() {
         &[
             ("JSON.SET k $ 1", "lacking(JSON: k)"),
             ("JSON.MSET a $ 1 b $ 2", "lacking(JSON: a b)"),
-            ("BF.ADD k a", "lacking(Bloom filter: k)"),
+            ("JSON.SET k $ 1 NX", "reduced(JSON: k): "),
+            ("JSON.DEL k $", "reduced(JSON: k): "),
+            ("BF.ADD k a", "reduced(Bloom filter: k): "),
             ("BF.LOADCHUNK k 1 x", "lacking(Bloom filter: k)"),
-            ("CMS.INCRBY k a 1", "lacking(count-min sketch: k)"),
-            ("CMS.MERGE d 2 a b", "lacking(count-min sketch: d a b)"),
-            ("TOPK.ADD k a", "lacking(Top-K: k)"),
-            ("CF.ADD k a", "lacking(cuckoo filter: k)"),
+            ("CMS.INCRBY k a 1", "reduced(count-min sketch: k): "),
+            ("CMS.MERGE d 2 a b", "reduced(count-min sketch: d a b): "),
+            ("TOPK.ADD k a", "reduced(Top-K: k): "),
+            ("CF.ADD k a", "reduced(cuckoo filter: k): "),
         ],
     );
     let modules = command::Dialect::new(
@@ -255,7 +257,7 @@ fn types_that_the_target_lacks() {
             ("BF.ADD k a", "BF.ADD k a"),
             ("BF.LOADCHUNK k 1 x", "lacking(Bloom filter: k)"),
             ("SET k v", "SET k v"),
-            ("APPEND k v", "lacking(APPEND: k)"),
+            ("APPEND k v", "no APPEND: k"),
         ],
     );
 }

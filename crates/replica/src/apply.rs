@@ -116,7 +116,13 @@ impl FlowTask {
                 return Ok(());
             }
         }
+        if self.is_stranger(&record) {
+            return Ok(());
+        }
         self.remove_stale(record.db, &record.args).await?;
+        if self.shared.repair && self.suspect(&record, Place::Blob) {
+            return Ok(());
+        }
         let record = match self.repairs.is_empty() || is_global(&record.args) {
             true => record,
             false => match self.repairs.record(0, &record) {
@@ -162,13 +168,18 @@ impl FlowTask {
         match treatment {
             Treatment::Send(commands) => self.send(commands, place).await,
             Treatment::Reduced { commands, missing } => {
-                self.shared.status.lacks(&missing, "the key is kept without it");
+                self.shared.status.lacks(&missing, policy(missing.kind));
                 self.send(commands, place).await
             }
             Treatment::Lacking(missing) => {
                 self.shared.status.lacks(&missing, policy(missing.kind));
-                self.pass(place);
-                Ok(())
+                match missing.kind.is_type() {
+                    true => self.remove(&missing.keys, place).await,
+                    false => {
+                        self.pass(place);
+                        Ok(())
+                    }
+                }
             }
             Treatment::Ignore(reason) => {
                 self.shared.status.ignored(reason.words());
@@ -190,6 +201,20 @@ impl FlowTask {
             Treatment::Collision(collision) => Err(End::Fatal(Error::Collision(collision))),
             Treatment::Global(_) => unreachable!("global commands are dealt with before"),
         }
+    }
+
+    /// The keys are of a type that the target lacks: what it has under their names is older.
+    async fn remove(&mut self, keys: &[SourceKey], place: Place) -> Result<(), End> {
+        for key in keys {
+            if let Some((db, _)) = self.shared.mapping.target_name(key.db, &key.key) {
+                self.check_database(db).await?;
+            }
+        }
+        self.room().await?;
+        let origin = self.open(place);
+        keys.iter().for_each(|key| self.send_removal(key, origin));
+        self.close(origin);
+        Ok(())
     }
 
     /// Nothing else of this flow is on its way meanwhile. Interrupted, it is executed again from the start.

@@ -1,5 +1,6 @@
 //! Writers with a seed, and quick filling.
 
+pub mod every;
 mod fill;
 mod names;
 mod operations;

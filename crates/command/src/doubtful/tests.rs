@@ -48,13 +48,22 @@ fn a_plain_set_in_steps_may_have_kept_the_expiry() {
 
 #[test]
 fn what_one_record_shows() {
-    let why = |line: &str| doubtful(0, &record(0, line).args);
+    let why = |line: &str| doubtful(0, &record(0, line).args).map(|doubt| doubt.why);
     assert_eq!(why("INCRBYFLOAT a 1.5"), Some(DoubtfulWhy::FloatDigits));
     assert_eq!(why("HINCRBYFLOAT h f 1"), Some(DoubtfulWhy::FloatDigits));
     assert_eq!(why("ZADD z CH gt 1 a"), Some(DoubtfulWhy::Condition));
     assert_eq!(why("ZADD z LT 1 a"), Some(DoubtfulWhy::Condition));
     assert_eq!(why("ZADD z 1 GT"), None, "a member of that name");
     assert_eq!(why("ZADD z NX 1 a"), None);
+    assert_eq!(why("RESTORE a 5 p"), Some(DoubtfulWhy::RelativeExpiry));
+    assert_eq!(why("RESTORE a 5 p REPLACE ABSTTL"), None);
+    assert_eq!(why("RESTORE a 0 p REPLACE"), None);
+    assert_eq!(why("RESTORE a 0 \x15x REPLACE ABSTTL"), Some(DoubtfulWhy::GroupCounters));
+    assert_eq!(why("XGROUP CREATE x g 0 ENTRIESREAD 4"), Some(DoubtfulWhy::GroupCounters));
+    assert_eq!(why("XGROUP SETID x g 0 ENTRIESREAD 4"), None);
+    assert_eq!(why("SORT l"), None, "cut off, or nothing but a read");
+    assert_eq!(doubts(&[(0, "SORT l DESC STORE d")]), [("d".into(), DoubtfulWhy::Recomputed)]);
+    assert_eq!(doubts(&[(0, "GEORADIUS g 1 2 3 km STORE d")]), [("d".into(), DoubtfulWhy::Recomputed)]);
     assert_eq!(doubts(&[(0, "INCRBYFLOAT a 1")]), [("a".into(), DoubtfulWhy::FloatDigits)]);
     assert!(DoubtfulWhy::FloatDigits.is_likely() && !DoubtfulWhy::PopsUncounted.is_likely());
 }

@@ -23,7 +23,7 @@ pub(crate) fn zadd(context: &Context, call: Call) -> Outcome {
     let is_flag = |i: &usize| flags.iter().any(|flag| call.is(*i, flag));
     let increments = (2..call.args.len()).take_while(is_flag).any(|i| call.is(i, "INCR"));
     if !call.available {
-        return Ok(call.lacking(call.spec.missing));
+        return Ok(plain::lacks(&call));
     }
     let effect = if increments { Effect::NotRepeatable } else { call.spec.effect };
     plain::send(context, call, effect)

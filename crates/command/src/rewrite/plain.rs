@@ -8,16 +8,40 @@ use super::{Call, Context, Outcome};
 use crate::{
     table::Keys,
     target::{Commands, Effect, TargetCommand},
-    treatment::{Reason, Treatment},
+    treatment::{MissingKind, Reason, Treatment},
 };
 
 /// Sends the record with target names. Several keys must lie on one slot.
 pub(crate) fn verbatim(context: &Context, call: Call) -> Outcome {
     if !call.available {
-        return Ok(call.lacking(call.spec.missing));
+        return Ok(lacks(&call));
     }
     let effect = call.spec.effect;
     send(context, call, effect)
+}
+
+/// The target lacks the command. A value that it can hold all the same is read from the source. Of a type that it cannot hold either there is nothing under the key's name already, unless
+/// the record makes the key one of that type.
+///
+/// Dragonfly journals what changed nothing as well: `JSON.DEL` of a key of another type, `JSON.SET … NX` where there is a key
+/// (v1.40.1, on the wire). Only `JSON.SET` and `JSON.MSET` of the whole document replace a key of any type
+/// (`json_family.cc` `OpSet`), where `XX` without a key finds nothing on the target either.
+pub(crate) fn lacks(call: &Call) -> Treatment {
+    if let MissingKind::Command(name) = call.spec.missing {
+        return call.not_in_sync(Reason::NoCommand(name));
+    }
+    let replaces = match call.spec.name {
+        "JSON.SET" => !(4..call.args.len()).any(|i| call.is(i, "NX")),
+        "JSON.MSET" => true,
+        _ => false,
+    };
+    match call.spec.missing.is_type() && !replaces {
+        true => Treatment::Reduced {
+            commands: Commands::Many(Vec::new()),
+            missing: call.missing(call.spec.missing),
+        },
+        false => call.lacking(call.spec.missing),
+    }
 }
 
 /// Sends the record's arguments as they stand now, with target names.
@@ -46,7 +70,7 @@ pub(crate) fn send(context: &Context, mut call: Call, effect: Effect) -> Outcome
 /// slot stays.
 pub(crate) fn split(context: &Context, mut call: Call) -> Outcome {
     if !call.available {
-        return Ok(call.lacking(call.spec.missing));
+        return Ok(lacks(&call));
     }
     let Keys::Every { first, step } = call.spec.keys else { return Err(call.malformed()) };
     if call.args.len() <= first || !(call.args.len() - first).is_multiple_of(step) {

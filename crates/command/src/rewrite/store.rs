@@ -16,7 +16,7 @@ pub(crate) fn store(context: &Context, call: Call) -> Outcome {
         return Ok(truncated(&call));
     }
     if !call.available {
-        return Ok(call.lacking(call.spec.missing));
+        return Ok(plain::lacks(&call));
     }
     if reads_by_pattern(&call) && (context.dialect.cluster || !call.place.prefix.is_empty()) {
         return Ok(call.not_in_sync(Reason::CrossSlot));

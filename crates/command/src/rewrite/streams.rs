@@ -77,7 +77,7 @@ pub(crate) fn claim(context: &Context, call: Call) -> Outcome {
 }
 
 fn available(context: &Context, call: Call, effect: Effect) -> Outcome {
-    if call.available { plain::send(context, call, effect) } else { Ok(call.lacking(call.spec.missing)) }
+    if call.available { plain::send(context, call, effect) } else { Ok(plain::lacks(&call)) }
 }
 
 /// Removes an option and its value, looked for from index `from` on.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Call, Context, Outcome, decimal, plain};
 use crate::{
     target::{Effect, TargetCommand},
-    treatment::{MissingKind, Reason, Treatment},
+    treatment::{Reason, Treatment},
 };
 
 /// `PREPEND` as a script, which keeps the expiry. The source logs it verbatim.
@@ -71,7 +71,7 @@ pub(crate) fn prepend(context: &Context, call: Call) -> Outcome {
         return Err(call.malformed());
     }
     if !context.dialect.has("EVAL") {
-        return Ok(call.lacking(MissingKind::Command("EVAL")));
+        return Ok(call.not_in_sync(Reason::NoCommand("EVAL")));
     }
     let name = context.name(call.db, &call.place, &call.args[1])?;
     let script = [Bytes::from_static(b"EVAL"), PREPEND.into(), Bytes::from_static(b"1")];

@@ -74,6 +74,7 @@ pub(crate) fn show(treatment: &Treatment) -> String {
         Treatment::NotInSync { keys, reason } => {
             let reason = match reason {
                 Reason::Unknown(name) => format!("unknown {}", name.escape_ascii()),
+                Reason::NoCommand(name) => format!("no {name}"),
                 other => format!("{other:?}").to_lowercase(),
             };
             format!("{reason}: {}", show_keys(keys))

@@ -25,6 +25,20 @@ impl FlowTask {
         }
     }
 
+    /// A record among the snapshot's entries. Whether it certainly came on a wrong flow: it is not applied then.
+    pub(crate) fn is_stranger(&mut self, record: &journal::Record) -> bool {
+        let keys = keys_touched(record.db, &record.args);
+        let sharding = &self.shared.sharding;
+        let misplaced = self.shared.repair
+            && self.strangers.len() < STRANGERS
+            && !keys.is_empty()
+            && keys.iter().all(|key| sharding.is_misplaced(&key.key, self.flow));
+        if misplaced {
+            self.strangers.extend(keys);
+        }
+        misplaced
+    }
+
     /// The snapshot is through: what certainly came on a wrong flow is read again by the right one. The entries were
     /// applied, and are settled.
     pub(super) async fn repair_misplaced_entries(&mut self) -> Result<(), End> {

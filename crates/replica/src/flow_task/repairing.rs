@@ -62,7 +62,7 @@ impl FlowTask {
             }
         }
         self.remove_stale(record.db, &record.args).await?;
-        if self.shared.repair && self.suspect(&record) {
+        if self.shared.repair && self.suspect(&record, Place::Record) {
             return Ok(None);
         }
         if self.repairs.is_empty() {
@@ -83,22 +83,26 @@ impl FlowTask {
         }
     }
 
-    /// Looks whether a record says what the source did. Returns whether it is not sent because it does not.
-    fn suspect(&mut self, record: &journal::Record) -> bool {
-        let mut own = None;
+    /// Looks whether a record says what the source did. Returns whether it is not sent because it does not. A record among
+    /// the snapshot's entries has no LSN to hold back, and no fence is under way then (repair rule 35).
+    pub(crate) fn suspect(&mut self, record: &journal::Record, place: Place) -> bool {
+        let mut own = Vec::new();
+        let mut reason = String::new();
         for Suspicion { key, why } in self.suspicions.record(record) {
             if why.is_likely() && record.args.contains(&key.key) {
-                own = Some((key, why));
+                own.push(key);
+                reason = why.to_string();
             } else {
                 self.suspect_key(key, why);
             }
         }
-        let Some((_, why)) = own else { return false };
-        let origin = self.open_handed_over();
-        let keys = keys_touched(record.db, &record.args);
+        if own.is_empty() {
+            return false;
+        }
+        let origin = (place == Place::Record).then(|| self.open_handed_over());
         // Rule 14 in its simplest form: a fence that is under way when the record comes is read again.
-        self.repairs.moved(self.next, &keys, Cause::Doubtful);
-        self.repair_keys(keys, Cause::Doubtful, &why.to_string(), Some(origin));
+        self.repairs.moved(self.next, &own, Cause::Doubtful);
+        self.repair_keys(own, Cause::Doubtful, &reason, origin);
         true
     }
 

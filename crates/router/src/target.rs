@@ -212,7 +212,14 @@ impl Target {
 
     /// The nodes that own slots; on a standalone target the server.
     pub fn masters(&self) -> Vec<NodeId> {
-        let mut masters: Vec<u16> = self.owners.iter().map(|o| o.load(Ordering::Relaxed)).collect();
+        // Slots come in long ranges.
+        let mut masters: Vec<u16> = Vec::new();
+        for owner in &self.owners {
+            let owner = owner.load(Ordering::Relaxed);
+            if masters.last() != Some(&owner) {
+                masters.push(owner);
+            }
+        }
         masters.sort_unstable();
         masters.dedup();
         masters.into_iter().map(NodeId).filter(|node| *node != NodeId::NONE).collect()

@@ -204,7 +204,7 @@ impl FlowTask {
             while let Some(item) = decoder.next().map_err(|e| End::StartOver(format!("snapshot: {e}")))? {
                 match item {
                     rdb::Item::FullSyncEnd => {
-                        self.settle_all_unless_stopped().await?;
+                        self.settle_snapshot().await?;
                         self.status.cut.store(true, Relaxed);
                         self.notify(Notice::Cut { flow: self.flow });
                     }
@@ -218,7 +218,7 @@ impl FlowTask {
                         if next > MAX_LSN {
                             return Err(End::StartOver(format!("journal offset {next} is out of range")));
                         }
-                        self.settle_all_unless_stopped().await?;
+                        self.settle_snapshot().await?;
                         return Ok((next, decoder.into_rest()));
                     }
                     item => self.snapshot_item(item, missed).await?,

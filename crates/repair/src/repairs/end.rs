@@ -47,6 +47,12 @@ impl Repairs {
         self.suspended = suspended;
     }
 
+    /// Whether no fence may have been read yet.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
     /// Every key ever put under repair left by a settled value, a global command or a full sync, or is still listed
     /// (the page's last invariant). Panics otherwise.
     pub(super) fn check(&self) {

@@ -229,6 +229,8 @@ impl FlowTask {
     }
 
     pub(super) fn fence_answered(&mut self, answer: Answer) {
+        // The sources are asked over a link that there is only when every flow knows where its journal begins.
+        assert!(!self.repairs.is_suspended(), "a fence was read during the snapshot (rule 35)");
         let vain = self.repairs.counters().voided + self.repairs.counters().read_again;
         match answer.found {
             Some(found) => self.repairs.fence_answer(answer.id, found.r0, found.r1, found.values),

@@ -126,6 +126,14 @@ impl FlowTask {
         self.settle(stopped(&mut stop)).await
     }
 
+    /// Rule 35: what can be resumed from is only stored when every entry and blob is settled, or its key listed.
+    pub(super) async fn settle_snapshot(&mut self) -> Result<(), End> {
+        match self.shared.rules.on(35) {
+            true => self.settle_all_unless_stopped().await,
+            false => Ok(()),
+        }
+    }
+
     /// Waits until everything handed out is settled, or [`End::Stopped`] when `interruption` comes first.
     pub(super) async fn settle(&mut self, interruption: impl Future<Output = ()>) -> Result<(), End> {
         tokio::pin!(interruption);

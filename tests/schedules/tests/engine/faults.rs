@@ -65,11 +65,18 @@ pub(crate) enum Fault {
     /// A replica falls behind.
     LagReplica,
     MoveSlot,
+    /// The same key by key, with ASK and TRYAGAIN meanwhile.
+    MigrateSlot,
     /// The source starts again, with its data or without.
     RestartSource,
     RestartSourceEmpty,
     /// It keeps only a few records.
     ShrinkBacklog,
+    /// A replica takes over from it, with everything or with what it had a moment before.
+    TakeOverSource,
+    LoseSource,
+    /// The engine's process dies when its checkpoint takes keys off the list and leaves the reservation as it is.
+    CrashAtUnlisting,
 }
 
 /// What the schedule does itself.
@@ -81,6 +88,10 @@ pub(crate) enum Due {
     Start(u64),
     /// The source looks for keys that have expired.
     Expire,
+    /// Whether the master that was taken over from can go; the replica that is behind takes over; a new one comes.
+    Leave,
+    Promote,
+    Join,
     /// Nothing more goes wrong.
     Quiet,
     /// Source and target are compared.
@@ -122,6 +133,8 @@ pub(crate) struct Profile {
     pub(crate) window: Option<u64>,
     /// Keys of an earlier time on the target.
     pub(crate) stale: bool,
+    /// The source has a replica.
+    pub(crate) standby: bool,
 }
 
 /// Two tags, so that pairs of keys share a slot and others do not.
@@ -168,9 +181,28 @@ pub(crate) const FAULTS: &[(Fault, u64)] = &[
     (Fault::ShrinkBacklog, 1),
 ];
 
+/// Those of half of the schedules: the other half stay what they were before these were added.
+pub(crate) const MORE_FAULTS: &[(Fault, u64)] = &[
+    (Fault::DelayAnswers, 8),
+    (Fault::DelayFlow, 8),
+    (Fault::MigrateSlot, 14),
+    (Fault::TakeOverSource, 8),
+    (Fault::LoseSource, 3),
+    (Fault::CrashAtUnlisting, 4),
+];
+
 impl Profile {
     /// A little of everything.
     pub(crate) fn any(random: &mut Random) -> Self {
+        let mut profile = Profile::some(random);
+        if random.chance(50) {
+            profile.faults.extend(MORE_FAULTS);
+            profile.standby = true;
+        }
+        profile
+    }
+
+    fn some(random: &mut Random) -> Self {
         let keys = 2 + random.below(KEYS.len() - 1);
         Profile {
             shards: random.below(4),
@@ -202,6 +234,7 @@ impl Profile {
             backlog: if random.chance(85) { 8192 } else { 20 },
             window: None,
             stale: random.chance(10),
+            standby: false,
         }
     }
 
@@ -230,9 +263,14 @@ pub(crate) enum Needs {
     Nothing,
     Crash,
     Stop,
-    RestartSource { empty: bool },
+    RestartSource {
+        empty: bool,
+    },
     ShrinkBacklog(usize),
     CutSource,
+    TakeOver,
+    /// Milliseconds that the replica is behind.
+    Lose(u64),
 }
 
 /// Does what can be done in here, and says what has to be done outside.
@@ -311,6 +349,14 @@ pub(crate) fn strike(state: &mut State, now: u64, fault: Fault) -> Needs {
             let key = *random.pick(&state.profile.keys);
             node::move_slot(state, now, command::slot(key.as_bytes()), shard);
         }
+        Fault::MigrateSlot => {
+            let key = *random.pick(&state.profile.keys);
+            let until = now + random.within(50..=1000);
+            node::migrate_slot(state, now, command::slot(key.as_bytes()), shard, until);
+        }
+        Fault::CrashAtUnlisting => state.triggers.at_unlisting = true,
+        Fault::TakeOverSource => return Needs::TakeOver,
+        Fault::LoseSource => return Needs::Lose(random.within(0..=60)),
         Fault::RestartSource => return Needs::RestartSource { empty: false },
         Fault::RestartSourceEmpty => return Needs::RestartSource { empty: true },
         Fault::ShrinkBacklog => return Needs::ShrinkBacklog(random.below(20)),

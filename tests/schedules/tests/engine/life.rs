@@ -46,7 +46,8 @@ impl Store {
 
 impl Durable for Store {
     fn commit(&self, commit: &Commit) -> Result<(), Error> {
-        let Some(kept) = self.world.commits(self.life, commit) else { return Err(Self::gone()) };
+        let before = self.memory.state().map(|state| state.reserved).unwrap_or_default();
+        let Some(kept) = self.world.commits(self.life, commit, &before) else { return Err(Self::gone()) };
         if kept.is_kept() {
             self.memory.commit(commit)?;
         }
@@ -80,9 +81,10 @@ impl Durable for Store {
 
 /// Starts the engine as the world's life number `life`.
 pub(crate) fn start(world: &World, life: u64, rules: Rules, memory: &Memory) -> Life {
-    let (seeds, cluster, existing) = world.with(|state| {
+    let (sources, seeds, cluster, existing) = world.with(|state| {
         state.living = life;
         (
+            crate::source::ADDRS[..state.sources.len()].join("\", \""),
             state.target.seeds.clone(),
             state.target.cluster,
             if state.profile.stale { "reconcile" } else { "refuse" },
@@ -91,7 +93,7 @@ pub(crate) fn start(world: &World, life: u64, rules: Rules, memory: &Memory) -> 
     let kind = if cluster { "redis-cluster" } else { "redis-standalone" };
     let seeds: Vec<String> = if cluster { seeds } else { seeds.into_iter().take(1).collect() };
     let text = format!(
-        "source:\n  addr: source:6379\ntarget:\n  addr: [\"{}\"]\n  type: {kind}\n  on_existing_data: {existing}\n\
+        "source:\n  addr: [\"{sources}\"]\ntarget:\n  addr: [\"{}\"]\n  type: {kind}\n  on_existing_data: {existing}\n\
          checkpoint:\n  dir: /nowhere\n  interval: 1s\n",
         seeds.join("\", \""),
     );

@@ -7,14 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use checkpoint::{Durable, Memory};
 use rules::Rules;
-use simulator::{Clock as SourceClock, Handle, Simulator};
 
 use crate::clock::Clock;
 use crate::faults::{self, Due, Needs, Profile, Write};
 use crate::life::{self, Life};
 use crate::node::data::{Data, Entry, Value};
 use crate::random::Random;
-use crate::source;
+use crate::source::{self, Source};
 use crate::trace::Telling;
 use crate::world::{Event, World};
 
@@ -22,6 +21,8 @@ use crate::world::{Event, World};
 const STEADY_MS: u64 = 2_500;
 /// Between two comparisons.
 const COMPARE_MS: u64 = 250;
+/// Between two looks whether a master that is taken over from can go.
+const LEAVE_MS: u64 = 3;
 /// Between two looks for expired keys at the source.
 const EXPIRE_MS: u64 = 50;
 
@@ -77,7 +78,7 @@ thread_local! {
 struct Run {
     world: World,
     random: Random,
-    source: Handle,
+    source: Source,
     profile: Profile,
     rules: Rules,
     patience_ms: u64,
@@ -90,6 +91,8 @@ struct Run {
     difference: String,
     done: bool,
     restart_source: Option<bool>,
+    /// A new replica of the source is due.
+    join_source: bool,
 }
 
 /// Why a runtime ends.
@@ -156,18 +159,10 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
 
 impl Run {
     async fn begin(world: &World, random: &mut Random, plan: &Plan) -> Run {
-        let clock = world.clock.clone();
-        let source = Simulator::builder()
-            .seed(random.next())
-            .backlog(plan.profile.backlog)
-            .clock(SourceClock::from_fn(move || clock.now_ms()))
-            .without_listener()
-            .start()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
+        let (seed, backlog) = (random.next(), plan.profile.backlog);
+        let source = Source::start(world, seed, backlog, plan.profile.standby).await;
         let now = world.now_ms();
         world.with(|state| {
-            state.source = Some(source.acceptor());
             if plan.profile.stale {
                 let entry = Entry { value: Value::Text(Bytes::from_static(b"77")), expire_at: None };
                 for key in &plan.profile.keys {
@@ -196,6 +191,7 @@ impl Run {
             difference: String::new(),
             done: false,
             restart_source: None,
+            join_source: false,
         }
     }
 
@@ -234,6 +230,9 @@ impl Run {
                     self.act(due);
                     if let Some(keep_data) = self.restart_source.take() {
                         self.source.restart(keep_data).await;
+                    }
+                    if std::mem::take(&mut self.join_source) {
+                        self.source.join().await;
                     }
                     if self.done {
                         return End::Done;
@@ -280,16 +279,25 @@ impl Run {
             }
             Due::Expire => {
                 for key in &self.profile.keys {
-                    self.source.execute(0, &["EXISTS", key]);
+                    self.source.master().execute(0, &["EXISTS", key]);
                 }
                 self.world.schedule(now + EXPIRE_MS, Event::Due(Due::Expire));
             }
             Due::Fault(fault) if self.quiet_since.is_none() => {
                 let needs = self.world.with(|state| faults::strike(state, now, fault));
                 self.world.nudge();
-                self.outside(needs);
+                self.outside(now, needs);
             }
             Due::Fault(_) => {}
+            Due::Leave if !self.source.has_left(now) => {
+                self.world.schedule(now + LEAVE_MS, Event::Due(Due::Leave));
+            }
+            Due::Leave => self.join_later(now),
+            Due::Promote => {
+                self.source.promote();
+                self.join_later(now);
+            }
+            Due::Join => self.join_source = true,
             Due::Quiet => {
                 self.world.with(|state| {
                     state.note(now, "quiet", &[], String::new);
@@ -305,8 +313,15 @@ impl Run {
         }
     }
 
+    fn join_later(&mut self, now: u64) {
+        self.world.with(|state| state.note(now, "left", &[], || "the former source is gone".to_owned()));
+        let pause = *self.random.pick(&[1, 50, 800]);
+        self.world.schedule(now + pause, Event::Due(Due::Join));
+    }
+
     fn write(&mut self, now: u64, key: &'static str, write: Write) {
-        let words = source::write(&self.source, now, key, &self.profile.keys, write, &mut self.random);
+        let words =
+            source::write(self.source.master(), now, key, &self.profile.keys, write, &mut self.random);
         self.world.with(|state| {
             state.note(now, "write", &words.concat(), || {
                 words.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
@@ -314,7 +329,7 @@ impl Run {
         });
     }
 
-    fn outside(&mut self, needs: Needs) {
+    fn outside(&mut self, now: u64, needs: Needs) {
         match needs {
             Needs::Nothing => {}
             Needs::Crash => self.world.die(),
@@ -326,13 +341,23 @@ impl Run {
             Needs::RestartSource { empty } => {
                 self.restart_source = Some(!empty);
             }
-            Needs::ShrinkBacklog(records) => self.source.faults().shrink_backlog(records),
+            Needs::ShrinkBacklog(records) => self.source.master().faults().shrink_backlog(records),
+            Needs::TakeOver => {
+                if self.source.take_over(now) {
+                    self.world.schedule(now + LEAVE_MS, Event::Due(Due::Leave));
+                }
+            }
+            Needs::Lose(behind) => {
+                if self.source.fall_behind() {
+                    self.world.schedule(now + behind, Event::Due(Due::Promote));
+                }
+            }
             Needs::CutSource => self.source.drop_connections(),
         }
     }
 
     fn compare(&mut self, now: u64) {
-        let source = source::all(&self.source, &self.profile.keys);
+        let source = source::all(self.source.master(), &self.profile.keys);
         let target = self.world.with(|state| state.target.all(now));
         let listed = self.memory.listed_count();
         if source == target && listed == 0 {

@@ -1,11 +1,137 @@
 //! The source: the simulator, written to by nobody but the schedule.
 
 use bytes::Bytes;
-use simulator::{Handle, Reply};
+use simulator::{Clock, Handle, Reply, Simulator, Standby};
 
 use crate::faults::Write;
 use crate::node::data::{Data, Entry, Value};
 use crate::random::Random;
+use crate::world::World;
+
+/// Where the master and its replica listen.
+pub(crate) const ADDRS: [&str; 2] = ["source:6379", "source-b:6379"];
+
+/// How long a master that is taken over from waits for its replicas.
+const PATIENCE_MS: u64 = 1_500;
+
+/// The master, and where the schedule has one its replica.
+pub(crate) struct Source {
+    world: World,
+    random: Random,
+    backlog: usize,
+    /// By address.
+    servers: Vec<Handle>,
+    /// Which of them is written to.
+    master: usize,
+    /// The one before waits until then that everybody has its last record.
+    leaving: Option<u64>,
+    /// What a replica had that is going to take over.
+    behind: Option<Standby>,
+}
+
+impl Source {
+    pub(crate) async fn start(world: &World, seed: u64, backlog: usize, standby: bool) -> Source {
+        let random = Random::new(seed);
+        let mut source = Source {
+            world: world.clone(),
+            random,
+            backlog,
+            servers: Vec::new(),
+            master: 0,
+            leaving: None,
+            behind: None,
+        };
+        source.servers.push(source.server(seed).await);
+        if standby {
+            let seed = source.random.next();
+            source.servers.push(source.server(seed).await);
+            source.servers[1].become_replica();
+        }
+        source.tell();
+        source
+    }
+
+    async fn server(&self, seed: u64) -> Handle {
+        let clock = self.world.clock.clone();
+        let builder = Simulator::builder().seed(seed).backlog(self.backlog);
+        let builder = builder.clock(Clock::from_fn(move || clock.now_ms())).without_listener();
+        builder.start().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn tell(&self) {
+        self.world.with(|state| state.sources = self.servers.iter().map(Handle::acceptor).collect());
+    }
+
+    /// The server that is written to.
+    pub(crate) fn master(&self) -> &Handle {
+        &self.servers[self.master]
+    }
+
+    pub(crate) fn drop_connections(&self) {
+        self.servers.iter().for_each(Handle::drop_connections);
+    }
+
+    fn is_changing(&self) -> bool {
+        self.servers.len() < 2 || self.leaving.is_some() || self.behind.is_some()
+    }
+
+    /// The replica takes over with everything. Whether it does.
+    pub(crate) fn take_over(&mut self, now: u64) -> bool {
+        if self.is_changing() {
+            return false;
+        }
+        let standby = self.master().begin_takeover();
+        self.master = 1 - self.master;
+        self.master().promote(standby);
+        self.leaving = Some(now + PATIENCE_MS);
+        true
+    }
+
+    /// Whether the former master is gone.
+    pub(crate) fn has_left(&mut self, now: u64) -> bool {
+        let former = &self.servers[1 - self.master];
+        let left = former.acknowledged() || self.leaving.is_none_or(|until| until <= now);
+        if left {
+            former.shut_down();
+        }
+        left
+    }
+
+    /// The replica has no more than what there is now. Whether there is one.
+    pub(crate) fn fall_behind(&mut self) -> bool {
+        if self.is_changing() {
+            return false;
+        }
+        self.behind = Some(self.master().standby());
+        true
+    }
+
+    /// The master is gone, and its replica takes over with what it has.
+    pub(crate) fn promote(&mut self) {
+        let Some(standby) = self.behind.take() else { return };
+        self.master().shut_down();
+        self.master = 1 - self.master;
+        self.master().promote(standby);
+        self.leaving = Some(0);
+    }
+
+    /// A new replica listens where the former master was.
+    pub(crate) async fn join(&mut self) {
+        let seed = self.random.next();
+        let former = 1 - self.master;
+        self.servers[former] = self.server(seed).await;
+        self.servers[former].become_replica();
+        self.leaving = None;
+        self.tell();
+    }
+
+    /// It starts again, unless it is about to be replaced.
+    pub(crate) async fn restart(&self, keep_data: bool) {
+        if self.leaving.is_none() && self.behind.is_none() {
+            self.master().restart(keep_data).await;
+        }
+    }
+}
 
 fn word(text: impl Into<Bytes>) -> Bytes {
     text.into()

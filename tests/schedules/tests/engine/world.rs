@@ -15,6 +15,7 @@ use crate::faults::{Due, Profile};
 use crate::network::{Conn, ConnId, End, Latency, Place};
 use crate::node::Target;
 use crate::random::Random;
+use crate::source;
 use crate::trace::{Telling, Trace};
 
 /// How long the kernel tries to reach a machine that is gone.
@@ -42,8 +43,8 @@ pub(crate) struct State {
     pub(crate) living: u64,
     /// What the process dies of.
     pub(crate) triggers: Triggers,
-    /// Where connections to the source go; nobody listens there without it.
-    pub(crate) source: Option<Acceptor>,
+    /// Where connections to the sources go, by the number of their address.
+    pub(crate) sources: Vec<Acceptor>,
     pub(crate) started_ms: u64,
     /// Between two runtimes.
     ending: bool,
@@ -59,6 +60,8 @@ pub(crate) struct Triggers {
     pub(crate) after_bytes: Option<u64>,
     /// Commits of the checkpoint: how many more, and whether the last of them is kept.
     pub(crate) at_commit: Option<(u64, bool)>,
+    /// The next commit that takes keys off the list and leaves the reservation as it is.
+    pub(crate) at_unlisting: bool,
 }
 
 /// What becomes of a write to the checkpoint.
@@ -107,7 +110,7 @@ impl World {
             profile,
             living: 0,
             triggers: Triggers::default(),
-            source: None,
+            sources: Vec::new(),
             started_ms: clock.now_ms(),
             ending: false,
             queue: BTreeMap::new(),
@@ -177,9 +180,11 @@ impl World {
     pub(crate) fn connect(&self, life: u64, addr: &str) -> io::Result<ConnId> {
         let now = self.now_ms();
         let (id, acceptor) = self.with(|state| {
+            let source = source::ADDRS.iter().position(|source| *source == addr);
+            let acceptor = source.and_then(|at| state.sources.get(at)).filter(|a| a.is_open()).cloned();
             let place = match state.target.listening(addr) {
                 Some(server) => Place::Server(server),
-                None if addr.starts_with("source") && state.source.is_some() => Place::Source,
+                None if acceptor.is_some() => Place::Source,
                 None => {
                     state.note(now, "refused", addr.as_bytes(), || format!("connection to {addr}"));
                     return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
@@ -192,7 +197,6 @@ impl World {
                 state.target.accept(server, id);
             }
             state.note(now, "connect", &id.to_le_bytes(), || format!("#{id} to {addr}"));
-            let acceptor = if place == Place::Source { state.source.clone() } else { None };
             Ok((id, acceptor))
         })?;
         if let Some(acceptor) = acceptor {
@@ -297,14 +301,17 @@ impl World {
         });
     }
 
-    /// The process `life` writes its checkpoint; `None` if it is dead.
-    pub(crate) fn commits(&self, life: u64, commit: &Commit) -> Option<Kept> {
+    /// The process `life` writes its checkpoint, in which `before` is reserved; `None` if it is dead.
+    pub(crate) fn commits(&self, life: u64, commit: &Commit, before: &[u64]) -> Option<Kept> {
         let now = self.now_ms();
         self.with(|state| {
             if state.living != life {
                 return None;
             }
+            let same = commit.state.as_ref().is_none_or(|s| s.reserved == before);
+            let unlisting = state.triggers.at_unlisting && same && !commit.remove.is_empty();
             let kept = match &mut state.triggers.at_commit {
+                _ if unlisting => Kept::AndLast,
                 None => Kept::Yes,
                 Some((0 | 1, true)) => Kept::AndLast,
                 Some((0 | 1, false)) => Kept::Never,

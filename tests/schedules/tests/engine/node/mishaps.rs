@@ -54,7 +54,7 @@ pub(crate) fn failover(state: &mut State, now: u64, shard: usize, away: u64) {
 pub(crate) fn move_slot(state: &mut State, now: u64, slot: u16, to: usize) {
     let keeping = state.target.keeping;
     let from = state.target.owner(slot);
-    if from == to || !state.target.cluster {
+    if from == to || !state.target.cluster || state.target.migrating.contains_key(&slot) {
         return;
     }
     state.note(now, "move", &slot.to_le_bytes(), || format!("slot {slot} from shard {from} to {to}"));
@@ -129,7 +129,7 @@ impl Shard {
     }
 
     /// Replica and disk have what the master has.
-    fn settle(&mut self, now: u64) {
+    pub(super) fn settle(&mut self, now: u64) {
         let version = super::Version { offset: self.offset, at: now, data: self.data.clone() };
         self.behind.clear();
         self.unwritten.clear();

@@ -6,9 +6,11 @@
 //! | [`data`] | keys and the commands on them |
 //! | `serve` | connections: requests in, replies out, redirects, refusals |
 //! | `texts` | INFO, CLUSTER, CLIENT, COMMAND |
-//! | `mishaps` | restarts, failovers, slots that move |
+//! | `mishaps` | restarts, failovers, slots that move at once |
+//! | `migration` | slots that move key by key |
 
 pub(crate) mod data;
+mod migration;
 mod mishaps;
 mod serve;
 mod texts;
@@ -18,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use resp::RequestDecoder;
 
+pub(crate) use migration::{Migration, migrate_slot};
 pub(crate) use mishaps::{failover, move_slot, restart};
 pub(crate) use serve::serve;
 
@@ -106,6 +109,8 @@ pub(crate) struct Target {
     pub(crate) shards: Vec<Shard>,
     /// Slots that moved away from where they were at first.
     pub(crate) moved: BTreeMap<u16, usize>,
+    /// Slots on their way.
+    pub(crate) migrating: BTreeMap<u16, Migration>,
     pub(crate) keeping: Keeping,
     /// Addresses that a configuration names.
     pub(crate) seeds: Vec<String>,
@@ -119,6 +124,7 @@ impl Target {
             servers: Vec::new(),
             shards: Vec::new(),
             moved: BTreeMap::new(),
+            migrating: BTreeMap::new(),
             keeping: profile.keeping,
             seeds: Vec::new(),
             random: random.fork(),
@@ -205,7 +211,7 @@ impl Target {
         for (index, shard) in self.shards.iter().enumerate() {
             let mut data = shard.data.clone();
             data::expire(&mut data, shard.clock(now));
-            all.extend(data.into_iter().filter(|(key, _)| self.owner(command::slot(key)) == index));
+            all.extend(data.into_iter().filter(|(key, _)| self.serves(index, command::slot(key))));
         }
         all
     }
@@ -271,6 +277,7 @@ impl Shard {
 /// What happens by itself: keys expire, replicas catch up, files are written, processes come back.
 pub(crate) fn tick(state: &mut State, now: u64) {
     mishaps::come_back(state, now);
+    migration::go_on(state, now);
     let keeping = state.target.keeping;
     for shard in &mut state.target.shards {
         let clock = shard.clock(now);

@@ -156,10 +156,8 @@ fn keyed(state: &mut State, now: u64, server: usize, id: ConnId, name: &str, arg
             if slots.any(|other| other != slot) {
                 return error("CROSSSLOT Keys in request don't hash to the same slot");
             }
-            let owner = target.owner(slot);
-            if (owner != index && !asking) || !target.is_master(server) {
-                let addr = &target.servers[target.shards[owner].master].addr;
-                return error(format!("MOVED {slot} {addr}"));
+            if let Some(line) = target.redirects(now, server, slot, &keys, asking) {
+                return error(line);
             }
         }
     }

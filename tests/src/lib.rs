@@ -7,8 +7,10 @@
 
 pub mod captures;
 pub mod client;
+pub mod injuries;
 pub mod known_differences;
 pub mod logical;
+pub mod mirrored;
 pub mod observe;
 pub mod program;
 pub mod raw;

@@ -1,7 +1,9 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use ::check::{Globs, Mode, Options};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
@@ -23,6 +25,8 @@ pub(crate) enum Command {
     Replicate(Replicate),
     /// Takes a snapshot, then exits.
     Migrate(Migrate),
+    /// Compares source and target; exit code 2 if they differ.
+    Check(Check),
     /// Shows how a replication stands: asks the running daemon, else the checkpoint.
     Status(Status),
     /// Shows or removes the checkpoint.
@@ -32,9 +36,6 @@ pub(crate) enum Command {
     Demo,
     /// Prints the version.
     Version,
-    /// Not in this version.
-    #[command(hide = true, disable_help_flag = true)]
-    Check(Later),
     /// Not in this version.
     #[command(hide = true, disable_help_flag = true)]
     ColdImport(Later),
@@ -78,6 +79,65 @@ pub(crate) struct Replicate {
 pub(crate) struct Migrate {
     #[command(flatten)]
     pub(crate) config: ConfigFrom,
+    /// Compares everything afterwards; exit code 2 if something differs.
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) config: ConfigFrom,
+    /// How values are compared: full (to the last byte), outline (lengths, small values, ends of strings), length, or
+    /// smart (full, but big keys by outline).
+    #[arg(long, value_name = "MODE", default_value = "outline")]
+    mode: Mode,
+    /// Commands per second that the source is sent at most; 0: as many as it takes.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    qps: u64,
+    /// Pages of 1000 keys under way at the same time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    parallel: u16,
+    /// Only keys whose name at the source fits one of these patterns.
+    #[arg(long, value_name = "GLOB|GLOB")]
+    filter: Option<Globs>,
+    /// Look at no more keys than this on each side; 0: all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_keys: u64,
+    /// Keys of more bytes are big in mode smart.
+    #[arg(long, value_name = "BYTES", default_value_t = 512 << 10)]
+    big_key_threshold: u64,
+    /// How often a difference has to be seen, the first time included.
+    #[arg(long, value_name = "N", default_value_t = 3, alias = "compare-times",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Pause between two rounds where no daemon runs that tells how far it is.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=3600))]
+    interval: u32,
+    /// How far two expiries may be apart.
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    ttl_tolerance: u64,
+    /// Writes every difference as JSON to a file, or to stdout.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Check {
+    /// What is compared, and how.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            mode: self.mode,
+            qps: self.qps,
+            parallel: usize::from(self.parallel),
+            filter: self.filter.clone().unwrap_or_default(),
+            max_keys: self.max_keys,
+            big_key_bytes: self.big_key_threshold,
+            rounds: self.rounds,
+            interval: Duration::from_secs(self.interval.into()),
+            ttl_tolerance: Duration::from_millis(self.ttl_tolerance),
+        }
+    }
 }
 
 /// `status`
@@ -127,7 +187,6 @@ pub(crate) fn parse() -> Result<Option<Command>, Failure> {
 /// The end of a command that this version does not have.
 pub(crate) fn not_available(command: &Command) -> Failure {
     let (name, instead) = match command {
-        Command::Check(_) => ("check", "see `df2redis help` for the commands that are"),
         Command::ColdImport(_) => ("cold-import", "`df2redis migrate` copies from a running source"),
         _ => ("dashboard", "`df2redis replicate` serves the status page at dashboard.addr"),
     };

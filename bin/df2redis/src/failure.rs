@@ -57,6 +57,17 @@ impl From<replica::Error> for Failure {
     }
 }
 
+impl From<::check::Error> for Failure {
+    fn from(error: ::check::Error) -> Failure {
+        let exit = match error.class() {
+            resp::Class::Retry => Exit::Temporary,
+            resp::Class::Mismatch => Exit::Usage,
+            resp::Class::AskOperator | resp::Class::Bug => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string())
+    }
+}
+
 impl From<checkpoint::Error> for Failure {
     fn from(error: checkpoint::Error) -> Failure {
         Failure::failed(error.to_string())

@@ -13,8 +13,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 /// Our own crates; of everybody else only warnings are shown.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "df2redis",
+    "check",
     "checkpoint",
     "command",
     "config",

@@ -8,6 +8,7 @@
 //! | [`run`] | `replicate`, `migrate` |
 //! | [`plan`] | `replicate --dry-run` |
 //! | [`progress`] | lines, or a bar, while a run goes on |
+//! | [`comparison`] | `check`, `migrate --verify` |
 //! | [`status`] | `status` |
 //! | [`service`] | the service manager, SIGHUP, and where `status` finds a daemon |
 //! | [`checkpoints`] | `checkpoint show`, `checkpoint reset` |
@@ -18,6 +19,7 @@
 
 mod arguments;
 mod checkpoints;
+mod comparison;
 mod configuration;
 mod demo;
 mod failure;
@@ -44,18 +46,27 @@ fn main() -> ExitCode {
         Err(failure) => return failure.tell(),
     };
     match carry_out(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.tell(),
     }
 }
 
-fn carry_out(command: Command) -> Result<(), Failure> {
-    match command {
+fn carry_out(command: Command) -> Result<ExitCode, Failure> {
+    let done: Result<(), Failure> = match command {
         Command::Replicate(options) => {
             let load = || configuration::load(&options.config, options.dashboard_addr.as_deref());
-            if options.dry_run { plan::show(&load()?) } else { run::run(load, Goal::Replicate) }
+            if options.dry_run {
+                plan::show(&load()?)
+            } else {
+                return run::run(load, Goal::Replicate, false);
+            }
         }
-        Command::Migrate(options) => run::run(|| configuration::load(&options.config, None), Goal::Migrate),
+        Command::Migrate(options) => {
+            return run::run(|| configuration::load(&options.config, None), Goal::Migrate, options.verify);
+        }
+        Command::Check(options) => {
+            return comparison::run(&configuration::load(&options.config, None)?, &options);
+        }
         Command::Status(options) => status::show(&configuration::load(&options.config, None)?, options.json),
         Command::Checkpoint(CheckpointCommand::Show(from)) => {
             checkpoints::show(&configuration::load(&from, None)?)
@@ -68,8 +79,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
             output::say(concat!("df2redis ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(())
         }
-        Command::Check(_) | Command::ColdImport(_) | Command::Dashboard(_) => {
-            Err(arguments::not_available(&command))
-        }
-    }
+        Command::ColdImport(_) | Command::Dashboard(_) => Err(arguments::not_available(&command)),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `replicate` and `migrate`: wires configuration, engine, dashboard, progress and signals together.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
+use crate::comparison;
 use crate::configuration;
 use crate::failure::Failure;
 use crate::logging::{self, Terminal};
@@ -19,8 +21,12 @@ use crate::service::{self, Notifier, Published, Reload};
 use crate::signals::Signals;
 
 /// Runs until the goal is reached, the operator stops it, or it cannot go on. `load` reads the configuration, now and
-/// whenever a SIGHUP asks for it.
-pub(crate) fn run(load: impl Fn() -> Result<Config, Failure>, goal: Goal) -> Result<(), Failure> {
+/// whenever a SIGHUP asks for it. `verify`: everything is compared when the goal is reached.
+pub(crate) fn run(
+    load: impl Fn() -> Result<Config, Failure>,
+    goal: Goal,
+    verify: bool,
+) -> Result<ExitCode, Failure> {
     let config = load()?;
     let terminal = logging::init(&config.logging);
     for warning in &config.warnings {
@@ -34,7 +40,13 @@ pub(crate) fn run(load: impl Fn() -> Result<Config, Failure>, goal: Goal) -> Res
         let reload = Reload { config: config.clone(), load, terminal: terminal.clone() };
         tokio::select! {
             biased;
-            result = replicate(&config, settings, goal, &terminal) => result,
+            result = async {
+                replicate(&config, settings.clone(), goal, &terminal).await?;
+                match verify {
+                    true => comparison::verify(&settings, &terminal).await,
+                    false => Ok(ExitCode::SUCCESS),
+                }
+            } => result,
             // It ends with the program's signals.
             () = reload.run(hangups) => Err(Failure::failed("no signals any more")),
         }

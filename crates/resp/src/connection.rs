@@ -154,6 +154,17 @@ impl Connection {
         Ok(replies)
     }
 
+    /// Sends `count` commands that are encoded already ([`write_command`]), and hands on each reply as it arrives, in
+    /// order: for many small commands, whose arguments need no allocation of their own then.
+    pub async fn pipeline_encoded(
+        &mut self,
+        commands: &[u8],
+        count: usize,
+        sink: impl FnMut(Reply),
+    ) -> Result<(), Error> {
+        self.exchange(self.reply_timeout, commands, count, sink).await
+    }
+
     /// The two halves, and the bytes that arrived but were not read yet.
     pub fn into_parts(self) -> (Reader, Writer, BytesMut) {
         (self.reader, self.writer, self.decoder.into_rest())

@@ -26,10 +26,10 @@ fn version_and_help_end_well() {
 #[test]
 fn help_shows_only_what_there_is() {
     let help = run(&["help"]).stdout;
-    for command in ["replicate", "migrate", "status", "checkpoint", "demo", "version"] {
+    for command in ["replicate", "migrate", "check", "status", "checkpoint", "demo", "version"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in\n{help}");
     }
-    for command in ["cold-import", "check ", "dashboard"] {
+    for command in ["cold-import", "dashboard"] {
         assert!(!help.contains(&format!("\n  {command}")), "{command} stands in\n{help}");
     }
 }
@@ -80,10 +80,6 @@ fn passwords_on_the_command_line_are_not_repeated() {
 
 #[test]
 fn what_is_not_built_yet_is_refused() {
-    const CHECK: &str =
-        "df2redis: `check` is not available in this version; see `df2redis help` for the commands that are";
-    refused(&["check"], CHECK);
-    refused(&["check", "--config", "a", "--mode", "full", "--qps", "5", "--repair"], CHECK);
     refused(
         &["cold-import", "--config", "a", "--rdb", "b"],
         "df2redis: `cold-import` is not available in this version; `df2redis migrate` copies from a running source",
@@ -99,8 +95,33 @@ fn what_is_not_built_yet_is_refused() {
 }
 
 #[test]
+fn a_check_needs_sensible_options() {
+    for (args, expected) in [
+        (
+            ["--mode", "quick"],
+            "'quick' for '--mode <MODE>': \"quick\" is no mode; there are full, outline, length and smart",
+        ),
+        (
+            ["--filter", "a||b"],
+            "'a||b' for '--filter <GLOB|GLOB>': \"a||b\" has an empty pattern; use * for all keys",
+        ),
+        (["--filter", "a\\"], "'a\\' for '--filter <GLOB|GLOB>': \"a\\\\\" ends with a single backslash"),
+        (["--rounds", "0"], "'0' for '--rounds <N>': 0 is not in 1..=100"),
+        (["--parallel", "65"], "'65' for '--parallel <N>': 65 is not in 1..=64"),
+        (["--interval", "3601"], "'3601' for '--interval <SECONDS>': 3601 is not in 0..=3600"),
+    ] {
+        let line = format!("df2redis: invalid value {expected}; see `df2redis help`");
+        refused(&["check", "--config", "a", args[0], args[1]], &line);
+    }
+    refused(
+        &["check"],
+        "df2redis: the following required arguments were not provided: --config <FILE>; see `df2redis help check`",
+    );
+}
+
+#[test]
 fn configuration_problems_are_one_line_each() {
-    for command in [&["replicate"][..], &["migrate"], &["status"], &["checkpoint", "show"]] {
+    for command in [&["replicate"][..], &["migrate"], &["check"], &["status"], &["checkpoint", "show"]] {
         let args: Vec<&str> = command.iter().copied().chain(["--config", "no-such.yaml"]).collect();
         refused(&args, "no-such.yaml: no such file (check the path given to --config)");
     }

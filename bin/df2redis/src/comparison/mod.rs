@@ -1,0 +1,126 @@
+//! `check`, and the end of `migrate --verify`: compares source and target.
+
+mod applied;
+mod bar;
+mod result;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::check::{Check, Fence, Mode, Options, Outcome, Pause, Progress};
+use config::Config;
+use replica::Settings;
+use router::Target;
+use tracing::{info, warn};
+
+use crate::arguments;
+use crate::failure::Failure;
+use crate::logging::{self, Terminal};
+use crate::output::{number, say};
+use crate::run;
+use crate::status::{Answer, ask};
+
+use applied::Applied;
+pub(crate) use result::Json;
+
+/// What the exit code says of a run that found differences.
+const DIFFERENT: u8 = 2;
+/// How long a server that cannot be reached at the start is tried.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Compares as the command line says.
+pub(crate) fn run(config: &Config, arguments: &arguments::Check) -> Result<ExitCode, Failure> {
+    let terminal = logging::init(&config.logging);
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let settings = Settings::new(config)?;
+    let runtime = run::runtime()?;
+    let json = Json::open(arguments.json.as_deref())?;
+    let options = arguments.options();
+    let fence = fence(config, options.interval);
+    runtime.block_on(compare(&settings, options, fence, json, &terminal))
+}
+
+/// At the end of a migration: everything, to the last byte.
+pub(crate) async fn verify(settings: &Settings, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let options = Options { mode: Mode::Full, ..Options::default() };
+    // Nothing is applied any more.
+    let fence = Arc::new(Pause(options.interval));
+    compare(settings, options, fence, Json::none(), terminal).await
+}
+
+async fn compare(
+    settings: &Settings,
+    options: Options,
+    fence: Arc<dyn Fence>,
+    json: Json,
+    terminal: &Terminal,
+) -> Result<ExitCode, Failure> {
+    let target = connect(settings).await?;
+    let mapping = settings.mapping(target.is_cluster())?;
+    let progress = Arc::new(Progress::default());
+    let sources = settings.sources.iter().map(|source| source.connect.clone()).collect();
+    let check = Check::prepare(::check::Settings {
+        sources,
+        target,
+        mapping,
+        options,
+        fence,
+        progress: progress.clone(),
+    })
+    .await?;
+    let shown = tokio::spawn(bar::show(progress, terminal.clone()));
+    let outcome = check.run().await;
+    shown.abort();
+    // It takes its bar away before anything else is printed.
+    let _ = shown.await;
+    let mut outcome = outcome?;
+    tell(&mut outcome, json)?;
+    Ok(ExitCode::from(if outcome.summary.differences() > 0 { DIFFERENT } else { 0 }))
+}
+
+/// The target, once it answers.
+async fn connect(settings: &Settings) -> Result<Arc<Target>, Failure> {
+    let begin = std::time::Instant::now();
+    loop {
+        match Target::connect(&settings.target).await {
+            Ok(target) => return Ok(target),
+            Err(error) if error.class() == resp::Class::Retry && begin.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Err(error) => return Err(replica::Error::from(error).into()),
+        }
+    }
+}
+
+/// A running daemon tells how far the target is; without one a pause has to do.
+fn fence(config: &Config, interval: Duration) -> Arc<dyn Fence> {
+    match ask(config) {
+        Answer::Report { addr, .. } => {
+            info!(daemon = %addr, "rounds wait until the daemon has applied what the source had");
+            Arc::new(Applied::new(config.clone(), interval))
+        }
+        Answer::Nothing { .. } | Answer::Other { .. } => Arc::new(Pause(interval)),
+    }
+}
+
+/// The result: for people on stdout, or as JSON.
+fn tell(outcome: &mut Outcome, json: Json) -> Result<(), Failure> {
+    let to_stdout = json.is_stdout();
+    json.write(outcome)?;
+    let text = result::text(outcome)?;
+    if to_stdout {
+        eprint!("{text}")
+    } else {
+        say(&text)
+    }
+    if outcome.summary.in_motion > 0 {
+        warn!(
+            keys = number(outcome.summary.in_motion),
+            "in motion: they changed at the source whenever they were looked at"
+        );
+    }
+    Ok(())
+}

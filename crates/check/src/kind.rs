@@ -1,0 +1,113 @@
+//! Types of keys, and what to ask about them.
+
+use bytes::Bytes;
+use resp::Reply;
+
+/// A key's type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No such key.
+    Absent,
+    String,
+    List,
+    Set,
+    Hash,
+    Zset,
+    Stream,
+    Json,
+    /// What only its own module reads.
+    Other(Bytes),
+}
+
+impl Kind {
+    /// From the reply to TYPE.
+    pub(crate) fn from_type(reply: &Reply) -> Option<Kind> {
+        let name = reply.as_bytes()?;
+        Some(match name.as_ref() {
+            b"none" => Kind::Absent,
+            b"string" => Kind::String,
+            b"list" => Kind::List,
+            b"set" => Kind::Set,
+            b"hash" => Kind::Hash,
+            b"zset" => Kind::Zset,
+            b"stream" => Kind::Stream,
+            b"ReJSON-RL" => Kind::Json,
+            _ => Kind::Other(name.clone()),
+        })
+    }
+
+    /// As TYPE names it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Kind::Absent => "none".into(),
+            Kind::String => "string".into(),
+            Kind::List => "list".into(),
+            Kind::Set => "set".into(),
+            Kind::Hash => "hash".into(),
+            Kind::Zset => "zset".into(),
+            Kind::Stream => "stream".into(),
+            Kind::Json => "ReJSON-RL".into(),
+            Kind::Other(name) => resp::printable(name),
+        }
+    }
+
+    /// What tells the number of elements of a collection.
+    pub(crate) fn count_command(&self) -> Option<&'static [u8]> {
+        Some(match self {
+            Kind::List => b"LLEN",
+            Kind::Set => b"SCARD",
+            Kind::Hash => b"HLEN",
+            Kind::Zset => b"ZCARD",
+            Kind::Stream => b"XLEN",
+            _ => return None,
+        })
+    }
+
+    /// A write command of its module: a target that has it can hold the type.
+    pub(crate) fn needs(&self) -> Option<&'static str> {
+        match self {
+            Kind::Json => Some("JSON.SET"),
+            Kind::Other(name) => Some(match name.as_ref() {
+                b"MBbloom--" => "BF.ADD",
+                b"MBbloomCF" => "CF.ADD",
+                b"CMSk-TYPE" => "CMS.INCRBY",
+                b"TopK-TYPE" => "TOPK.ADD",
+                // Nothing has it.
+                _ => "",
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// An expiry: none, or Unix milliseconds.
+pub(crate) type Expiry = Option<i64>;
+
+/// From the reply to PEXPIRETIME, or to PTTL at the time `now_ms`. The outer `None`: no such key.
+pub(crate) fn expiry(reply: &Reply, now_ms: i64) -> Result<Option<Expiry>, String> {
+    match reply.as_integer() {
+        Some(-2) => Ok(None),
+        Some(-1) => Ok(Some(None)),
+        Some(ms) => Ok(Some(Some(ms.saturating_add(now_ms)))),
+        None => Err(told(reply)),
+    }
+}
+
+/// From the reply to TIME.
+pub(crate) fn time(reply: &Reply) -> Option<i64> {
+    let part = |i: usize| reply.as_array()?.get(i)?.as_integer();
+    Some(part(0)? * 1000 + part(1)? / 1000)
+}
+
+/// A reply that was not expected, in words.
+pub(crate) fn told(reply: &Reply) -> String {
+    match reply {
+        Reply::Error(line) => resp::printable(line),
+        other => resp::printable(format!("unexpected reply {other:?}").as_bytes()),
+    }
+}
+
+/// Whether a key is of another type than the command is for.
+pub(crate) fn wrong_type(reply: &Reply) -> bool {
+    reply.as_error().is_some_and(|line| line.starts_with(b"WRONGTYPE"))
+}

@@ -1,0 +1,146 @@
+//! `df2redis check`: finds what differs, all of it, and nothing that only moves.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use scenarios::client::Endpoint;
+use scenarios::injuries::{Injury, injure};
+use scenarios::mirrored::Mirrored;
+use scenarios::program::{Output, Settings, binary, run};
+use scenarios::servers::{RedisOptions, RedisServer};
+use scenarios::workload::{fill, seed};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// One run of `df2redis check`.
+struct Checked {
+    output: Output,
+    result: Value,
+}
+
+impl Checked {
+    fn run(settings: &Settings, arguments: &[&str]) -> Checked {
+        let dir = TempDir::new().unwrap();
+        let config = dir.path().join("check.yaml");
+        std::fs::write(&config, settings.to_yaml()).unwrap();
+        let json = dir.path().join("result.json");
+        let mut args = vec!["check", "--config", text(&config), "--json", text(&json)];
+        args.extend(arguments);
+        let output = run(&args, DEADLINE);
+        let result = std::fs::read_to_string(&json).unwrap_or_default();
+        let result = serde_json::from_str(&result).unwrap_or(Value::Null);
+        Checked { output, result }
+    }
+
+    fn found(&self) -> BTreeSet<Injury> {
+        let list = self.result["differences"].as_array().unwrap_or_else(|| panic!("{:?}", self.output));
+        let kinds = ["missing", "extra", "type", "value", "ttl"];
+        list.iter()
+            .map(|found| Injury {
+                db: found["db"].as_u64().unwrap() as u32,
+                key: found["key"].as_str().unwrap().to_owned(),
+                kind: kinds.into_iter().find(|kind| found["kind"] == *kind).unwrap(),
+            })
+            .collect()
+    }
+
+    /// Just these, and the exit code that goes with them.
+    fn assert_found(&self, injuries: &BTreeSet<Injury>) {
+        let found = self.found();
+        let missed: Vec<_> = injuries.difference(&found).collect();
+        let invented: Vec<_> = found.difference(injuries).collect();
+        assert!(
+            missed.is_empty() && invented.is_empty(),
+            "missed {missed:?}, invented {invented:?}\n{:?}",
+            self.output
+        );
+        assert_eq!(self.output.code(), if injuries.is_empty() { 0 } else { 2 }, "{:?}", self.output);
+    }
+
+    fn number(&self, field: &str) -> u64 {
+        self.result["summary"][field].as_u64().unwrap_or_else(|| panic!("{field}: {:?}", self.output))
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn redis() -> RedisServer {
+    RedisServer::start(RedisOptions::default())
+}
+
+fn between(source: &str, target: &str, dir: &TempDir) -> Settings {
+    Settings::replicate(source, "redis-standalone", &[target.to_owned()])
+        .set("checkpoint.dir", dir.path().join("checkpoint").to_string_lossy())
+        .set("dashboard.addr", "")
+}
+
+fn same_name(db: u32, key: &str) -> (u32, String) {
+    (db, key.to_owned())
+}
+
+/// A source and a target with the same keys; redis-server stands for the source, of which only reads are asked.
+struct Twins {
+    source: RedisServer,
+    target: RedisServer,
+    settings: Settings,
+    _dir: TempDir,
+}
+
+impl Twins {
+    fn filled(keys: u64, dbs: &[u32], seed: u64) -> Twins {
+        let (source, target, dir) = (redis(), redis(), TempDir::new().unwrap());
+        for server in [&source, &target] {
+            fill(&server.endpoint(), keys, dbs, seed);
+        }
+        let settings = between(&source.addr(), &target.addr(), &dir);
+        Twins { source, target, settings, _dir: dir }
+    }
+
+    fn targets(&self) -> [Endpoint; 1] {
+        [self.target.endpoint()]
+    }
+}
+
+/// Differences of all kinds are injected into `keys` keys while a writer goes on.
+fn finds_all_and_no_other(keys: u64, injuries: u64, writes: u64) {
+    let (seed, dbs) = (seed(), [0, 1]);
+    let twins = Twins::filled(keys, &dbs, seed);
+    // Built now, if it is not yet.
+    binary();
+    let injuries = injure(&twins.targets(), keys, &dbs, injuries, same_name, seed);
+    let writer = Mirrored::start(
+        &twins.source.endpoint(),
+        &twins.target.endpoint(),
+        writes,
+        Duration::from_millis(5),
+        seed,
+    );
+    let begin = std::time::Instant::now();
+    let checked = Checked::run(&twins.settings, &["--mode", "full", "--interval", "1"]);
+    let took = begin.elapsed();
+    let written = writer.stop();
+    let rate = written as f64 / took.as_secs_f64();
+    println!("{keys} keys in {took:?}, {written} written meanwhile ({rate:.0}/s)");
+    println!("{}", checked.output.stdout);
+    checked.assert_found(&injuries);
+    assert!(checked.number("ok") >= keys - injuries.len() as u64, "{:?}", checked.output);
+    assert!(rate > writes as f64 / 2.0, "{rate:.0} writes a second are too few to mean anything");
+}
+
+#[test]
+fn finds_every_injected_difference_and_no_other_under_writes() {
+    finds_all_and_no_other(50_000, 200, 5_000);
+}
+
+/// `cargo test --release -p scenarios --test check -- --ignored --nocapture`
+#[test]
+#[ignore = "takes minutes: a million keys"]
+fn finds_a_thousand_differences_in_a_million_keys() {
+    finds_all_and_no_other(1_000_000, 1_000, 5_000);
+}

@@ -97,18 +97,29 @@ pub struct Crowd {
     began: Instant,
 }
 
+/// What a crowd writes: counters, and strings.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Connections.
+    pub clients: u64,
+    /// Commands per second, all of them together.
+    pub rate: u64,
+    /// Bytes of a string.
+    pub value: usize,
+    /// Names that each of them writes to, one after the other.
+    pub names: u64,
+}
+
 /// Commands per pipeline.
 const DEPTH: u64 = 20;
 
 impl Crowd {
-    /// `clients` connections that write `rate` commands per second together, as far as the machine can: counters, and
-    /// strings of `value` bytes under ever the same few thousand names.
-    pub fn start(endpoint: &Endpoint, clients: u64, rate: u64, value: usize) -> Crowd {
+    /// `load.clients` connections that write together what `load` says, as far as the machine can.
+    pub fn start(endpoint: &Endpoint, load: Load) -> Crowd {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let pause = Duration::from_secs_f64((DEPTH * clients) as f64 / rate as f64);
-        let threads = (0..clients).map(|id| {
+        let threads = (0..load.clients).map(|id| {
             let (endpoint, stop, count) = (endpoint.clone(), stop.clone(), count.clone());
-            std::thread::spawn(move || write(&endpoint, id, pause, value, &stop, &count))
+            std::thread::spawn(move || write(&endpoint, id, load, &stop, &count))
         });
         Crowd { threads: threads.collect(), stop, count, began: Instant::now() }
     }
@@ -143,19 +154,14 @@ impl Drop for Crowd {
     }
 }
 
-fn write(
-    endpoint: &Endpoint,
-    id: u64,
-    pause: Duration,
-    value: usize,
-    stop: &AtomicBool,
-    count: &AtomicU64,
-) -> (u64, Duration) {
+fn write(endpoint: &Endpoint, id: u64, load: Load, stop: &AtomicBool, count: &AtomicU64) -> (u64, Duration) {
     let mut client = Client::open(endpoint).unwrap_or_else(|e| panic!("{}: {e}", endpoint.addr));
+    let Load { clients, rate, value, names } = load;
+    let pause = Duration::from_secs_f64((DEPTH * clients) as f64 / rate as f64);
     let (mut commands, mut longest, mut due) = (0, Duration::ZERO, Instant::now());
     while !stop.load(Relaxed) {
         for _ in 0..DEPTH {
-            let key = format!("{id}:{}", commands % 1_009);
+            let key = format!("{id}:{}", commands % names);
             match commands % 4 {
                 0 => client.queue(&["INCR", &format!("counter:{key}")]),
                 _ => client.queue(&["SET", &format!("text:{key}"), &format!("{commands:0value$}")]),

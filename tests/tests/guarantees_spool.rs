@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use scenarios::observe::{Crowd, sum, wait_all_in_sync};
+use scenarios::observe::{Crowd, Load, sum, wait_all_in_sync};
 use scenarios::program::{Df2redis, number};
 use scenarios::servers::{RedisOptions, RedisServer, Simulated, next_lsns};
 use scenarios::source::Source;
@@ -17,10 +17,10 @@ use simulator::Simulator;
 const READY: Duration = Duration::from_secs(90);
 const MIB: u64 = 1 << 20;
 
-/// How long the target is stopped in the long test: `SPOOL_SECONDS`, or what a CI run has time for.
+/// How long the target is stopped in the long test, at least: `SPOOL_SECONDS`, or what a CI run has time for.
 fn stopped_for() -> Duration {
     let seconds =
-        std::env::var("SPOOL_SECONDS").map_or(15, |text| text.parse().expect("a number of seconds"));
+        std::env::var("SPOOL_SECONDS").map_or(18, |text| text.parse().expect("a number of seconds"));
     Duration::from_secs(seconds)
 }
 
@@ -74,8 +74,13 @@ fn write_until_on_disk(program: &Df2redis, source: &Source) {
     });
 }
 
-/// 20 000 writes a second against a target that is stopped: no writer waits for it, memory stays in its budget, the disk
-/// is used when memory is full and not before, and is given back.
+/// Resident memory that the program may need besides `spool.memory`, with two flows and under such a load
+/// (docs/operations.md).
+const REST: u64 = 160 * MIB;
+
+/// 20 000 writes a second, to many keys, against a target that is stopped until its connections break: no writer waits
+/// for it, neither then nor while it catches up; memory stays in its budget, the disk is used when memory is full and not
+/// before, and is given back.
 #[test]
 fn a_target_stopped_under_twenty_thousand_writes_a_second() {
     const MEMORY: u64 = 16 * MIB;
@@ -84,7 +89,12 @@ fn a_target_stopped_under_twenty_thousand_writes_a_second() {
         let settings = target.settings(&source).set("spool.memory", "16MiB").set("spool.disk", "4GiB");
         let mut program = Df2redis::replicate(settings);
         program.wait_ready(READY);
-        let crowd = Crowd::start(&source.endpoint(), 4, 20_000, 200);
+        let load = Load { clients: 4, rate: 20_000, value: 100, names: 10_007 };
+        let crowd = Crowd::start(&source.endpoint(), load);
+        // Beside it, writers that nobody replicates from: what the machine makes everyone wait.
+        let bystander = Simulated::start_with(Simulator::builder().shards(1));
+        let slow = Load { clients: 1, rate: 2_000, ..load };
+        let bystanders = Crowd::start(&bystander.endpoint(), slow);
         // A while with the target awake: what memory takes without any spool, and no file.
         wait::until(READY, "the writers to have begun", || crowd.count() > 40_000);
         assert_eq!(segments(program.checkpoint_dir()), [], "the disk was used although the target keeps up");
@@ -95,23 +105,37 @@ fn a_target_stopped_under_twenty_thousand_writes_a_second() {
             on_disk = on_disk.max(segments(program.checkpoint_dir()).iter().map(|(_, size)| size).sum());
             began.elapsed() >= stopped_for()
         });
-        let waits = crowd.stop();
-        wait_received(&mut program, &source);
+        program.wait_for_line("target connection lost", READY);
+        program
+            .wait_until(READY, "the keys in flight to be listed", |s| number(s, "not_in_sync_count") > 1_000);
         let behind = program.status().unwrap();
         let asleep = program.peak_resident_bytes().unwrap();
+        server(&target).resume();
+        // Under the same writes. What they add meanwhile is repaired or sent like the rest.
+        let woken = Instant::now();
+        program.wait_until(READY, "the target to catch up", |s| sum(s, "lag_records") < 20_000);
+        let (caught_up, awake_again) = (woken.elapsed(), program.peak_resident_bytes().unwrap());
+        let (waits, machine) = (crowd.stop(), bystanders.stop());
         println!(
-            "{}: {} MiB on disk, resident {} -> {} MiB, {} records behind",
+            "{}: {} MiB on disk, {} keys listed, {} records behind, caught up within {caught_up:?}; \
+             resident {} MiB, stopped {} MiB, behind {} MiB",
             source.name(),
             on_disk / MIB,
+            number(&behind, "not_in_sync_count"),
+            sum(&behind, "lag_records"),
             awake / MIB,
             asleep / MIB,
-            sum(&behind, "lag_records")
+            awake_again / MIB
         );
-        assert!(waits.longest < Duration::from_secs(1), "a writer waited {:?}", waits.longest);
+        let allowed = Duration::from_secs(1) + machine.longest;
+        assert!(
+            waits.longest < allowed,
+            "a writer waited {:?}, {:?} elsewhere",
+            waits.longest,
+            machine.longest
+        );
         assert!(on_disk > MIB, "the disk was not used: {on_disk} bytes");
-        // The spool's budget, the bounded window of commands on their way, and some slack of the allocator.
-        assert!(asleep < awake + MEMORY + 80 * MIB, "{} MiB, {} MiB before", asleep / MIB, awake / MIB);
-        server(&target).resume();
+        assert!(awake_again < MEMORY + REST, "{} MiB, {} MiB before", awake_again / MIB, awake / MIB);
         target.assert_equal(&source);
         wait::until(READY, "the files to go", || segments(program.checkpoint_dir()).is_empty());
         let status = wait_all_in_sync(&mut program, READY);
@@ -139,7 +163,8 @@ fn a_full_spool_that_drops_the_link_leads_to_a_reconciling_resync() {
     client.flush().unwrap();
     target.assert_equal(&source);
     server(&target).pause();
-    let crowd = Crowd::start(&source.endpoint(), 2, 4_000, 5_000);
+    let crowd =
+        Crowd::start(&source.endpoint(), Load { clients: 2, rate: 4_000, value: 5_000, names: 1_009 });
     program.wait_for_line("the spool is full", READY);
     let full = crowd.count();
     // What goes while nobody listens.

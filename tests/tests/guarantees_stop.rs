@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use checkpoint::Phase;
-use scenarios::observe::Crowd;
+use scenarios::observe::{Crowd, Load};
 use scenarios::program::{Df2redis, number, run};
 use scenarios::source::Source;
 use scenarios::target::Target;
@@ -21,7 +21,8 @@ fn sigterm_leaves_an_exact_checkpoint_and_nothing_uncertain() {
             source.client().call(&["FLUSHALL"]);
             fill(&source.endpoint(), 2_000, &[0, 1], seed);
             // Counters and plain values, so that nothing but the stop could make a key doubtful.
-            let writers = Crowd::start(&source.endpoint(), 2, 4_000, 50);
+            let writers =
+                Crowd::start(&source.endpoint(), Load { clients: 2, rate: 4_000, value: 50, names: 1_009 });
             let more = |count: u64| {
                 let goal = writers.count() + count;
                 wait::until(READY, "the writers to go on", || writers.count() >= goal);

@@ -15,6 +15,15 @@ pub struct SourceKey {
     pub key: Bytes,
 }
 
+impl SourceKey {
+    /// The same with a name in memory of its own. A name taken from a record is a slice of a large buffer, which stays
+    /// for as long as the name does.
+    #[must_use]
+    pub fn detached(&self) -> SourceKey {
+        SourceKey { db: self.db, key: Bytes::copy_from_slice(&self.key) }
+    }
+}
+
 /// What a record or a snapshot value becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {

@@ -28,8 +28,8 @@ pub struct Repairs {
     flows: usize,
     limits: Limits,
     rules: Rules,
-    /// Under repair in routing.
-    keys: BTreeMap<SourceKey, Repair>,
+    /// Under repair in routing. Boxed: there may be very many, and the nodes of the map are half empty.
+    keys: BTreeMap<SourceKey, Box<Repair>>,
     /// Everything that has to be on the durable list: those of `keys`, and those of `sent`.
     listed: BTreeSet<SourceKey>,
     /// Keys that wait for a fence, by the time from which they may have one: small ones, and big ones.
@@ -112,7 +112,7 @@ impl Repairs {
         if self.keys.contains_key(&key) || !self.rules.on(12) && self.sent.contains_key(&key) {
             return;
         }
-        self.enter(key, Repair::new(cause, at));
+        self.enter(key.detached(), Repair::new(cause, at));
     }
 
     fn enter(&mut self, key: SourceKey, repair: Repair) {
@@ -122,7 +122,7 @@ impl Repairs {
         if let (Stage::Waiting { not_before }, false) = (&repair.stage, repair.unknown_flow) {
             self.waiting[usize::from(repair.big)].insert((*not_before, key.clone()));
         }
-        self.keys.insert(key, repair);
+        self.keys.insert(key, Box::new(repair));
     }
 
     /// Decides about a record with LSN `lsn`; a held one that [`Repairs::due`] gave back comes through here again.
@@ -242,12 +242,18 @@ impl Repairs {
         repair.held.push((lsn, part));
     }
 
-    /// Over the limit the keys that hold most are read again, and what they hold is dropped (rule 14b).
+    /// Over the limit the keys that hold most are read again, and what they hold is dropped (rule 14b): down to half of
+    /// the limit, since looking for them takes time for every key under repair.
     fn check_held(&mut self) {
-        while self.counters.held_bytes > self.limits.held_bytes {
-            let most = self.keys.iter().map(|(key, repair)| (repair.held_bytes(), key)).max();
-            let Some((_, key)) = most.filter(|(bytes, _)| *bytes > 0) else { return };
-            let key = key.clone();
+        if self.counters.held_bytes <= self.limits.held_bytes {
+            return;
+        }
+        let holding = self.keys.iter().map(|(key, repair)| (repair.held_bytes(), key));
+        let mut holding: Vec<(usize, SourceKey)> =
+            holding.filter(|(bytes, _)| *bytes > 0).map(|(bytes, key)| (bytes, key.clone())).collect();
+        holding.sort_unstable();
+        while self.counters.held_bytes > self.limits.held_bytes / 2 {
+            let Some((_, key)) = holding.pop() else { return };
             self.counters.voided += 1;
             self.read_again(&key, true);
         }
@@ -290,7 +296,7 @@ impl Repairs {
                 self.counters.value_bytes -= value.as_ref().map_or(0, crate::Value::bytes);
             }
         }
-        Some(repair)
+        Some(*repair)
     }
 
     fn id(&mut self) -> u64 {

@@ -1,6 +1,7 @@
 //! What a record or a snapshot item becomes: commands for the router, counts for the status, keys for the list of
 //! those that are not in sync.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -46,13 +47,16 @@ pub struct Doubt {
     /// The keys; none where they are listed already, or about to be.
     pub(crate) keys: Vec<SourceKey>,
     /// Why.
-    pub(crate) reason: String,
+    pub(crate) reason: Arc<str>,
     /// The record that is held back.
     pub(crate) origin: Option<Origin>,
 }
 
 /// Pause before something that the target could not do is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Doubts that are written down together.
+const TOGETHER: usize = 1_000;
 
 /// Most bytes of a reason that are stored.
 const REASON: usize = 200;
@@ -388,20 +392,11 @@ impl FlowTask {
                 self.failed(failure);
             }
             let doubts = std::mem::take(&mut self.doubts);
-            let mut list = Vec::new();
-            for doubt in &doubts {
-                self.list(&mut list, doubt);
-            }
-            if !list.is_empty() {
-                let written = self.shared.ledger.write(Entry::default().list(list)).await;
-                written.map_err(|e| End::Fatal(e.into()))?;
-                let (count, first) = self.shared.ledger.listed(SHOWN_NOT_IN_SYNC);
-                self.shared.status.set_not_in_sync(count, first);
+            // In portions: a connection that breaks may leave a hundred thousand of them.
+            for doubts in doubts.chunks(TOGETHER) {
+                self.list(doubts).await?;
             }
             self.router.settle_failures(failures);
-            for origin in doubts.into_iter().filter_map(|doubt| doubt.origin) {
-                self.router.tracker().settle(origin);
-            }
         }
     }
 
@@ -420,12 +415,12 @@ impl FlowTask {
     }
 
     fn failed(&mut self, failure: &Failure) {
-        let name = failure.args.first().map(|name| name.escape_ascii().to_string()).unwrap_or_default();
-        let (flow, message) = (self.flow, failure.message.as_str());
+        let name = failure.name.escape_ascii();
+        let (flow, message) = (self.flow, &*failure.message);
         match failure.cause {
-            Cause::Refused => warn!(flow, command = name, message, "the target refused a command"),
+            Cause::Refused => warn!(flow, command = %name, message, "the target refused a command"),
             _ => {
-                debug!(flow, command = name, message, cause = ?failure.cause, "a command's effect is not known")
+                debug!(flow, command = %name, message, cause = ?failure.cause, "a command's effect is not known")
             }
         }
         let mut keys = self.keys_of(failure);
@@ -455,10 +450,28 @@ impl FlowTask {
             }
         }
         // The failure itself holds its record back until it is handed in again.
-        self.doubts.push(Doubt { keys, reason: message.to_owned(), origin: None });
+        self.doubts.push(Doubt { keys, reason: failure.message.clone(), origin: None });
     }
 
-    fn list(&self, list: &mut Vec<NotInSync>, doubt: &Doubt) {
+    /// Lists keys durably; then nothing holds their records back any more.
+    async fn list(&mut self, doubts: &[Doubt]) -> Result<(), End> {
+        let mut list = Vec::new();
+        for doubt in doubts {
+            self.entries(&mut list, doubt);
+        }
+        if !list.is_empty() {
+            let written = self.shared.ledger.write(Entry::default().list(list)).await;
+            written.map_err(|e| End::Fatal(e.into()))?;
+            let (count, first) = self.shared.ledger.listed(SHOWN_NOT_IN_SYNC);
+            self.shared.status.set_not_in_sync(count, first);
+        }
+        for origin in doubts.iter().filter_map(|doubt| doubt.origin) {
+            self.router.tracker().settle(origin);
+        }
+        Ok(())
+    }
+
+    fn entries(&self, list: &mut Vec<NotInSync>, doubt: &Doubt) {
         let lsn = match doubt.origin {
             Some(Origin::Record(lsn)) => lsn,
             _ => 0,

@@ -12,7 +12,7 @@ mod repairing;
 mod report;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -56,12 +56,15 @@ pub struct FlowTask {
     pub(crate) doubts: Vec<Doubt>,
     /// Looks for records that do not say what the source did.
     suspicions: Doubts,
-    /// Keys to be read again a while after a record that may not have said everything, and when (unix ms).
-    suspects: BTreeMap<SourceKey, u64>,
+    /// Keys to be read again a while after a record that may not have said everything.
+    suspects: BTreeSet<SourceKey>,
+    /// When (unix ms), in order.
+    suspects_due: VecDeque<(u64, SourceKey)>,
     /// Snapshot entries that may have come on a wrong flow: known when more was seen.
     strangers: Vec<SourceKey>,
     /// When the status page heard of this flow's repairs and nodes.
     reported: Instant,
+    report_at_once: bool,
     pub(crate) now_ms: u64,
     /// Databases of the target that are known to exist.
     pub(crate) databases: HashSet<u32>,
@@ -114,9 +117,11 @@ impl FlowTask {
             status,
             doubts: Vec::new(),
             suspicions: Doubts::new(),
-            suspects: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            suspects_due: VecDeque::new(),
             strangers: Vec::new(),
             reported: Instant::now(),
+            report_at_once: false,
             databases: HashSet::from([0]),
             noted: HashSet::new(),
             known: None,

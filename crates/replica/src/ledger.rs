@@ -29,7 +29,7 @@ struct Shared {
     pending: Mutex<Pending>,
     /// What is durable.
     state: Mutex<Option<State>>,
-    list: Mutex<BTreeMap<SourceKey, NotInSync>>,
+    list: Mutex<Listed>,
     /// Keys whose entries are being written.
     changing: Mutex<BTreeSet<SourceKey>>,
     /// One write at a time.
@@ -52,6 +52,41 @@ struct Pending {
     clear_list: bool,
     clean_stop: bool,
     waiting: Vec<oneshot::Sender<Result<(), Arc<Error>>>>,
+}
+
+/// The durable list, which may be long: a reason is in memory once for the keys that share it.
+#[derive(Default)]
+struct Listed {
+    keys: BTreeMap<SourceKey, Why>,
+    last: Arc<str>,
+}
+
+/// Why a key is listed: the rest of its [`NotInSync`].
+struct Why {
+    reason: Arc<str>,
+    flow: u32,
+    lsn: u64,
+    at_ms: u64,
+}
+
+impl Listed {
+    fn insert(&mut self, entry: NotInSync) {
+        let NotInSync { db, key, reason, flow, lsn, at_ms } = entry;
+        if *self.last != *reason {
+            self.last = reason.into();
+        }
+        let why = Why { reason: self.last.clone(), flow, lsn, at_ms };
+        self.keys.insert(SourceKey { db, key: key.into() }, why);
+    }
+
+    fn first(&self, limit: usize) -> Vec<NotInSync> {
+        let entry = |(key, why): (&SourceKey, &Why)| {
+            let Why { reason, flow, lsn, at_ms } = why;
+            let (reason, key, db) = (reason.to_string(), key.key.to_vec(), key.db);
+            NotInSync { db, key, reason, flow: *flow, lsn: *lsn, at_ms: *at_ms }
+        };
+        self.keys.iter().take(limit).map(entry).collect()
+    }
 }
 
 /// Something to be stored.
@@ -126,7 +161,8 @@ impl Ledger {
     /// The store's, where its list cannot be read.
     pub fn with(store: Arc<dyn Durable>, clock: Clock) -> Result<Ledger, Error> {
         let state = store.state();
-        let list = store.listed(usize::MAX)?.into_iter().map(|entry| (name(&entry), entry)).collect();
+        let mut list = Listed::default();
+        store.listed(usize::MAX)?.into_iter().for_each(|entry| list.insert(entry));
         let shared = Shared {
             store,
             clock,
@@ -152,14 +188,14 @@ impl Ledger {
     /// The first listed keys, and how many there are.
     pub fn listed(&self, limit: usize) -> (u64, Vec<NotInSync>) {
         let list = lock(&self.shared.list);
-        (list.len() as u64, list.values().take(limit).cloned().collect())
+        (list.keys.len() as u64, list.first(limit))
     }
 
     /// Whether a key is durably listed, and nothing that is pending or being written changes that.
     pub fn lists(&self, key: &SourceKey) -> bool {
         !lock(&self.shared.pending).list.contains_key(key)
             && !lock(&self.shared.changing).contains(key)
-            && lock(&self.shared.list).contains_key(key)
+            && lock(&self.shared.list).keys.contains_key(key)
     }
 
     /// Writes an entry durably, together with what others want written.
@@ -269,13 +305,15 @@ impl Shared {
         *lock(&self.state) = state;
         let mut durable = lock(&self.list);
         if clear_list {
-            durable.clear();
+            durable.keys.clear();
         }
         for (key, entry) in list {
             match entry {
-                Some(entry) => durable.insert(key, entry),
-                None => durable.remove(&key),
-            };
+                Some(entry) => durable.insert(entry),
+                None => {
+                    durable.keys.remove(&key);
+                }
+            }
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Commands whose effect on the target is not what the source's was, or is not known.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::tracker::Origin;
@@ -27,8 +29,8 @@ pub enum Cause {
 /// [`FlowRouter::settle_failures`]: crate::FlowRouter::settle_failures
 #[derive(Debug)]
 pub struct Failure {
-    /// The command with all its arguments, as sent.
-    pub args: Vec<Bytes>,
+    /// The command's name; empty where the command is not known any more.
+    pub name: Bytes,
     /// Target names of its keys.
     pub keys: Vec<Bytes>,
     /// The target's database.
@@ -41,8 +43,8 @@ pub struct Failure {
     pub cause: Cause,
     /// Order of the command among those of its flow.
     pub seq: u64,
-    /// The target's message, or what happened instead of a reply.
-    pub message: String,
+    /// The target's message, or what happened instead of a reply: one for all commands of a connection that broke.
+    pub message: Arc<str>,
     pub(crate) origin: Origin,
 }
 

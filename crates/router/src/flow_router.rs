@@ -117,7 +117,8 @@ pub struct FlowRouter {
 }
 
 impl FlowRouter {
-    /// A router for flow number `flow` that keeps at most `window` bytes of unanswered commands.
+    /// A router for flow number `flow` that keeps at most `window` bytes of unanswered commands; each counts for 256
+    /// bytes more than it has.
     pub fn new(target: Arc<Target>, flow: usize, window: usize) -> Self {
         Self::with(target, flow, window, RouterOptions::default())
     }

@@ -10,7 +10,7 @@ use command::Effect;
 use rules::Rules;
 use tokio::time::Instant;
 
-use crate::lane::Parked;
+use crate::lane::{COST, Parked};
 use crate::outcome::Transient;
 use crate::target::NodeId;
 use crate::tracker::Origin;
@@ -38,7 +38,7 @@ pub(crate) struct Held {
     queue: BTreeMap<u64, Parked>,
     /// Which commands touch a key, by database and name.
     touching: HashMap<(u32, Bytes), BTreeSet<u64>>,
-    /// Encoded bytes in the queue.
+    /// Encoded bytes in the queue, and [`COST`] for each command.
     bytes: usize,
 }
 
@@ -66,7 +66,7 @@ impl Held {
     }
 
     pub(crate) fn insert(&mut self, parked: Parked) {
-        self.bytes += parked.bytes.len();
+        self.bytes += parked.bytes.len() + COST;
         for place in parked.places() {
             self.touching.entry(place).or_default().insert(parked.meta.seq);
         }
@@ -84,7 +84,7 @@ impl Held {
 
     fn remove(&mut self, seq: u64) -> Option<Parked> {
         let parked = self.queue.remove(&seq)?;
-        self.bytes -= parked.bytes.len();
+        self.bytes -= parked.bytes.len() + COST;
         for key in parked.places() {
             if let Some(list) = self.touching.get_mut(&key) {
                 list.remove(&seq);

@@ -16,6 +16,10 @@ use crate::tracker::Origin;
 /// cost per command no longer falls (docs/performance.md).
 const CHUNK: usize = 32 * 1024;
 
+/// What a command on its way counts for besides its bytes: what is remembered of it here, and what its keys will take
+/// while they are under repair if the connection breaks.
+pub(crate) const COST: usize = 256;
+
 /// What the router remembers of a command on its way.
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
@@ -83,12 +87,6 @@ impl Parked {
         decoder.next().ok().flatten().unwrap_or_default()
     }
 
-    /// Every key that it touches.
-    pub(crate) fn keys(&self) -> Vec<Bytes> {
-        let keys = command::table::keys(&self.args());
-        if keys.is_empty() { vec![self.meta.key.clone()] } else { keys }
-    }
-
     /// Every key that it touches, with its database.
     pub(crate) fn places(&self) -> Vec<(u32, Bytes)> {
         places(&self.meta, &self.args())
@@ -151,7 +149,7 @@ pub(crate) struct Lane {
     building: BytesMut,
     metas: Vec<Meta>,
     sent: VecDeque<Chunk>,
-    /// Bytes written or being collected whose replies are missing.
+    /// Bytes written or being collected whose replies are missing, and [`COST`] for each command.
     pub(crate) open_bytes: usize,
 }
 
@@ -259,7 +257,7 @@ impl Lane {
         }
         let before = self.building.len();
         write(&mut self.building);
-        self.open_bytes += self.building.len() - before;
+        self.open_bytes += self.building.len() - before + COST;
         // A chunk ends at 32 KiB plus one command, and a command is limited to the protocol's 512 MiB bulk strings;
         // a chunk that long would have been refused by the decoders before.
         meta.end = u32::try_from(self.building.len()).unwrap_or(u32::MAX);
@@ -289,7 +287,7 @@ impl Lane {
         let chunk = self.sent.front()?;
         let index = chunk.next;
         let size = chunk.metas[index].end as usize - chunk.start_of(index);
-        self.open_bytes -= size;
+        self.open_bytes -= size + COST;
         Some(Answered { lane: self, index })
     }
 

@@ -97,6 +97,6 @@ impl Repairs {
     }
 
     fn unknown(&mut self, key: &SourceKey) -> Option<&mut Repair> {
-        self.keys.get_mut(key).filter(|repair| repair.unknown_flow)
+        self.keys.get_mut(key).filter(|repair| repair.unknown_flow).map(|repair| &mut **repair)
     }
 }

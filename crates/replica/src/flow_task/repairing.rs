@@ -1,5 +1,6 @@
 //! Keys under repair: which records they swallow, what the source is asked, and where the answer goes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
@@ -117,8 +118,11 @@ impl FlowTask {
             self.repair_keys(vec![key], Cause::Doubtful, &why.to_string(), None);
             return;
         }
-        let at = self.now_ms + SUSPECT_PAUSE;
-        self.suspects.entry(key).or_insert(at);
+        if !self.suspects.contains(&key) {
+            let key = key.detached();
+            self.suspects_due.push_back((self.now_ms + SUSPECT_PAUSE, key.clone()));
+            self.suspects.insert(key);
+        }
     }
 
     /// Keys whose time has come. `quiet`: no record is at hand that could clear anything up.
@@ -130,9 +134,13 @@ impl FlowTask {
             return;
         }
         let now = self.shared.clock.now_ms();
-        let due: Vec<SourceKey> =
-            self.suspects.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
-        self.suspects.retain(|_, at| *at > now);
+        let mut due = Vec::new();
+        while self.suspects_due.front().is_some_and(|(at, _)| *at <= now) {
+            due.extend(self.suspects_due.pop_front().map(|(_, key)| key));
+        }
+        due.iter().for_each(|key| {
+            self.suspects.remove(key);
+        });
         if !due.is_empty() {
             self.repair_keys(
                 due,
@@ -160,7 +168,7 @@ impl FlowTask {
             self.pass_record();
         } else {
             let origin = self.open_handed_over();
-            self.doubts.push(Doubt { keys: Vec::new(), reason: String::new(), origin: Some(origin) });
+            self.doubts.push(Doubt { keys: Vec::new(), reason: Arc::default(), origin: Some(origin) });
         }
     }
 
@@ -194,7 +202,7 @@ impl FlowTask {
                 }
             }
         }
-        self.doubts.push(Doubt { keys, reason: reason.to_owned(), origin });
+        self.doubts.push(Doubt { keys, reason: reason.into(), origin });
     }
 
     fn contaminated(&self, keys: &[SourceKey]) -> Vec<SourceKey> {
@@ -375,7 +383,7 @@ impl FlowTask {
             if doubt.keys.iter().any(|key| global::concerns(global, key)) {
                 doubt.keys.retain(|key| !global::concerns(global, key));
                 if doubt.keys.is_empty() {
-                    doubt.reason.clear();
+                    doubt.reason = Arc::default();
                 }
             }
         }

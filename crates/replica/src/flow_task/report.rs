@@ -9,19 +9,22 @@ use crate::status::{NodeStatus, Repairing, RepairingKey, SHOWN_KEYS};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// So much later for each key under repair: to look through all of them takes time from the records.
+const LATER: Duration = Duration::from_micros(50);
 
 impl FlowTask {
     /// What just changed is told with the next look, however short ago the last one was.
     pub(super) fn report_soon(&mut self) {
-        self.reported -= INTERVAL;
+        self.report_at_once = true;
     }
 
     /// Keys under repair and nodes, a few times a second.
     pub(super) fn report(&mut self) {
-        if self.reported.elapsed() < INTERVAL {
+        let keys = u32::try_from(self.repairs.repairing_len()).unwrap_or(u32::MAX);
+        if !self.report_at_once && self.reported.elapsed() < INTERVAL.max(LATER.saturating_mul(keys)) {
             return;
         }
-        self.reported = Instant::now();
+        (self.reported, self.report_at_once) = (Instant::now(), false);
         let mut repairing = Repairing { keys: self.repairs.repairing_len() as u64, ..Repairing::default() };
         if repairing.keys > 0 {
             for status in self.repairs.status() {

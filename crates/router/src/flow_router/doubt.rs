@@ -1,6 +1,7 @@
 //! What a command leaves doubtful, and what is known beforehand about the replies that would.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use command::{Deadline, Effect, Expect};
@@ -66,17 +67,24 @@ impl FlowRouter {
     }
 
     /// A command leaves its keys doubtful.
-    pub(super) fn fail(&mut self, parked: Parked, cause: Cause, message: String) {
+    pub(super) fn fail(&mut self, parked: Parked, cause: Cause, message: Arc<str>) {
         self.finished(parked.meta.seq, parked.meta.effect);
         self.counters.failures += 1;
         let (db, seq, origin) = (parked.meta.db, parked.meta.seq, parked.meta.origin);
         self.tracker.fail(origin);
-        let (args, keys) = (parked.args(), parked.keys());
-        let places = parked.places();
-        let mut contaminated: Vec<_> = places.iter().filter(|place| place.0 != db).cloned().collect();
-        let mut doubtful = places.into_iter().collect();
-        self.spread(&mut doubtful, &mut contaminated, Some(seq));
-        self.failures.push(Failure { args, keys, db, contaminated, cause, seq, message, origin });
+        let args = parked.args();
+        // Only the names stay: many thousands of commands may be on their way when a connection breaks.
+        let own = |(db, key): (u32, Bytes)| (db, Bytes::copy_from_slice(&key));
+        let (here, mut contaminated): (Vec<_>, Vec<_>) =
+            places(&parked.meta, &args).into_iter().map(own).partition(|place| place.0 == db);
+        if !self.moving.is_empty() {
+            let mut doubtful = here.iter().chain(&contaminated).cloned().collect();
+            self.spread(&mut doubtful, &mut contaminated, Some(seq));
+        }
+        let name = args.first().map_or_else(Bytes::new, |name| Bytes::copy_from_slice(name));
+        let mut keys: Vec<_> = here.into_iter().map(|(_, key)| key).collect();
+        keys.shrink_to_fit();
+        self.failures.push(Failure { name, keys, db, contaminated, cause, seq, message, origin });
     }
 
     /// Notes which replies to a command that the source executed would contradict it. Without repairs there is nothing to

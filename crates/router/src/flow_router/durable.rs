@@ -1,5 +1,7 @@
 //! Acknowledged is not settled: what stands between the two (rules 27, 28 and 30).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use command::table;
 
@@ -102,8 +104,9 @@ impl FlowRouter {
         for (origin, count) in settled {
             self.settled(origin, count);
         }
+        let mut told = None;
         for write in lost {
-            self.lost(write);
+            self.lost(write, &mut told);
         }
         for (node, incarnation) in ended {
             let lane = self.lanes.get(node.index()).and_then(Option::as_ref);
@@ -115,7 +118,8 @@ impl FlowRouter {
     }
 
     /// An acknowledged write is gone: its keys become doubtful, with what the moving commands behind it make of them.
-    fn lost(&mut self, write: LostWrite) {
+    /// `told`: what was said about the write before.
+    fn lost(&mut self, write: LostWrite, told: &mut Option<(NodeId, Arc<str>, Arc<str>)>) {
         let LostWrite { keys, origin, reason, node } = write;
         let Some((db, _)) = keys.first() else { return };
         let db = *db;
@@ -127,9 +131,16 @@ impl FlowRouter {
         contaminated.extend(self.contaminated(db, &names, None));
         let origin = origin.unwrap_or(Origin::Lane);
         self.tracker.fail(origin);
-        let message = format!("{} {reason}", self.target.address(node));
+        let message = match told {
+            Some((before, why, message)) if *before == node && Arc::ptr_eq(why, &reason) => message.clone(),
+            _ => {
+                let message: Arc<str> = format!("{} {reason}", self.target.address(node)).into();
+                *told = Some((node, reason, message.clone()));
+                message
+            }
+        };
         self.failures.push(Failure {
-            args: Vec::new(),
+            name: Bytes::new(),
             keys: names,
             db,
             contaminated,

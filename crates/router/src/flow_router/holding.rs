@@ -1,6 +1,7 @@
 //! Slots that are held: when, and how they are let go.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -184,9 +185,10 @@ impl FlowRouter {
                 held.insert(parked);
             }
         }
+        let message: Arc<str> = format!("not known whether it was executed: {reason}").into();
+        self.failures.reserve_exact(never.len());
         for parked in never {
-            let message = format!("not known whether it was executed: {reason}");
-            self.fail(parked, Cause::Unanswered, message);
+            self.fail(parked, Cause::Unanswered, message.clone());
         }
         self.held.retain(|_, held| held.in_flight > 0 || !held.is_empty());
         self.target.refresh_soon();

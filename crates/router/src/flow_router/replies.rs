@@ -227,7 +227,7 @@ impl FlowRouter {
         if self.options.repair && !self.options.rules.on(10) {
             self.settle(&parked);
         } else {
-            self.fail(parked, Cause::Refused, message);
+            self.fail(parked, Cause::Refused, message.into());
         }
         if let Some(held) = self.held.get_mut(&slot) {
             held.in_flight = held.in_flight.saturating_sub(1);

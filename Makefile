@@ -26,7 +26,7 @@ demo: redis ## Replicate into an embedded cluster, kill, restart, compare
 .PHONY: soak
 soak: redis ## Kill the program over and over under load, for HOURS=1
 	KILL_LOOP_SECONDS=$$(awk 'BEGIN { printf "%d", $(HOURS) * 3600 }') \
-	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture
+	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture --include-ignored
 
 .PHONY: bench
 bench: redis ## Measure full sync and journal replay

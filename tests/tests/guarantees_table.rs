@@ -12,8 +12,9 @@ fn every_test_that_the_table_names_exists() {
     assert!(named.len() > 40, "{named:?}");
     for (file, test) in named {
         let dir = if file.contains('/') { root.to_owned() } else { root.join("tests/tests") };
-        let path = dir.join(format!("{file}.rs"));
-        let source = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let path = [format!("{file}.rs"), format!("{file}/main.rs")].map(|name| dir.join(name));
+        let path = path.iter().find(|path| path.exists()).unwrap_or(&path[0]);
+        let source = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert!(source.contains(&format!("fn {test}()")), "{file} has no test {test}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod dragonfly;
+mod link;
 mod ports;
 mod process;
 mod redis_server;
@@ -13,6 +14,7 @@ mod tls_front;
 
 pub use cluster::{Cluster, ClusterOptions, NodeInfo};
 pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_lsns};
+pub use link::Link;
 pub use ports::free_port;
 pub(crate) use process::Process;
 pub use redis_server::{RedisOptions, RedisServer};

@@ -278,6 +278,21 @@ fn a_forbidden_read_is_told() {
 }
 
 #[test]
+fn a_source_that_loads_forbids_nothing() {
+    let source = Simulated::start();
+    let directory = tempfile::tempdir().unwrap();
+    source.handle().set_loading(true);
+    let told = on_runtime(reader(&source.addr(), &directory).may_read());
+    assert!(told.is_err(), "{told:?}: repair would be off for as long as the process is attached");
+    source.handle().set_loading(false);
+    // In the middle of the questions: a takeover begins.
+    source.handle().faults().reply_once("SSCAN", "-LOADING Dragonfly is loading the dataset in memory\r\n");
+    let told = on_runtime(reader(&source.addr(), &directory).may_read());
+    assert!(told.is_err(), "{told:?}");
+    assert_eq!(on_runtime(reader(&source.addr(), &directory).may_read()).unwrap(), Ok(()));
+}
+
+#[test]
 fn a_forbidden_read_is_told_by_the_real_one() {
     let name = "a_forbidden_read_is_told_by_the_real_one";
     let Some(source) = Dragonfly::start_or_skip(name, DragonflyOptions::default()) else { return };

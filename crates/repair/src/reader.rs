@@ -181,7 +181,7 @@ impl Reader {
     /// the server's words.
     ///
     /// # Errors
-    /// No connection.
+    /// No connection; a source that answers nothing for the moment.
     pub async fn may_read(&mut self) -> Result<Result<(), String>, ReaderError> {
         let mut link = self.link().await?;
         let permission = permission::ask(&mut link.connection).await?;

@@ -57,10 +57,15 @@ impl SourceSide {
         let (connection, selected) = self.connection.as_mut().expect("made above");
         if *selected != db {
             let number = db.to_string();
-            answer(connection.call(&["SELECT", &number]).await?)?;
+            answer(&self.options.addr, connection.call(&["SELECT", &number]).await?)?;
             *selected = db;
         }
         Ok(connection)
+    }
+
+    async fn ask(&mut self, args: &[&str]) -> Result<Reply, Unanswered> {
+        let reply = self.connection(0).await?.call(args).await?;
+        answer(&self.options.addr, reply)
     }
 
     /// The databases that hold keys (`INFO keyspace`).
@@ -70,7 +75,7 @@ impl SourceSide {
 
     /// The databases that hold keys, and how many (`INFO keyspace`).
     pub async fn keyspace(&mut self) -> Result<Vec<(u32, u64)>, Unanswered> {
-        let reply = answer(self.connection(0).await?.call(&["INFO", "KEYSPACE"]).await?)?;
+        let reply = self.ask(&["INFO", "KEYSPACE"]).await?;
         let text = reply.as_str().ok_or(Unanswered::Unexpected)?;
         let line = |line: &str| {
             let (db, rest) = line.strip_prefix("db")?.split_once(":keys=")?;
@@ -81,7 +86,7 @@ impl SourceSide {
 
     /// The next LSN of every flow (`DFLY REPLICAOFFSET`).
     pub async fn offsets(&mut self) -> Result<Vec<u64>, Unanswered> {
-        let reply = answer(self.connection(0).await?.call(&["DFLY", "REPLICAOFFSET"]).await?)?;
+        let reply = self.ask(&["DFLY", "REPLICAOFFSET"]).await?;
         let items = reply.as_array().ok_or(Unanswered::Unexpected)?;
         items
             .iter()
@@ -110,7 +115,7 @@ impl SourceSide {
                 batch.iter().map(|key| vec![Bytes::from_static(b"EXISTS"), key.key.clone()]).collect();
             let replies = self.connection(db).await?.pipeline(&commands).await?;
             for (key, reply) in batch.iter().zip(replies) {
-                match answer(reply)? {
+                match answer(&self.options.addr, reply)? {
                     Reply::Integer(0) => missing.push(key.clone()),
                     Reply::Integer(_) => {}
                     _ => return Err(Unanswered::Unexpected),
@@ -121,9 +126,11 @@ impl SourceSide {
     }
 }
 
-fn answer(reply: Reply) -> Result<Reply, Unanswered> {
-    match reply {
-        Reply::Error(line) => Err(Unanswered::Refused(resp::printable(&line))),
-        reply => Ok(reply),
+fn answer(addr: &str, reply: Reply) -> Result<Reply, Unanswered> {
+    let Reply::Error(line) = reply else { return Ok(reply) };
+    match resp::Error::from_error_line(addr, &line) {
+        // It loads, or is being taken over: what it would say is not known.
+        Some(error) if error.class() == resp::Class::Retry => Err(error.into()),
+        _ => Err(Unanswered::Refused(resp::printable(&line))),
     }
 }

@@ -213,10 +213,11 @@ impl Target {
     /// The nodes that own slots; on a standalone target the server.
     pub fn masters(&self) -> Vec<NodeId> {
         // Slots come in long ranges.
-        let mut masters: Vec<u16> = Vec::new();
+        let (mut masters, mut last) = (Vec::new(), NodeId::NONE.0);
         for owner in &self.owners {
             let owner = owner.load(Ordering::Relaxed);
-            if masters.last() != Some(&owner) {
+            if owner != last {
+                last = owner;
                 masters.push(owner);
             }
         }

@@ -1,6 +1,6 @@
 //! Whether the source lets us read.
 
-use resp::{Connection, Error, Reply};
+use resp::{Class, Connection, Error, Reply};
 
 /// A name that hardly exists; it is only read.
 const NOBODY: &str = "df2redis:may-read";
@@ -30,9 +30,18 @@ const READS: &[&[&str]] = &[
 ];
 
 /// The first read that is refused, in the server's words.
+///
+/// # Errors
+/// The connection's; the source refuses everything for the moment: it loads, or is being taken over.
 pub(super) async fn ask(connection: &mut Connection) -> Result<Result<(), String>, Error> {
     for command in READS {
         let reply = connection.call(command).await?;
+        if let Reply::Error(line) = &reply
+            && let Some(error) = Error::from_error_line(connection.addr(), line)
+            && error.class() == Class::Retry
+        {
+            return Err(error);
+        }
         let refused = match &reply {
             Reply::Error(line) => Some(resp::printable(line)),
             _ => None,

@@ -1,5 +1,7 @@
 //! What may happen in a schedule, and how often.
 
+use simulator::Release;
+
 use crate::network::{Conn, ConnId, Latency, Part, Place};
 use crate::node;
 use crate::random::Random;
@@ -133,7 +135,9 @@ pub(crate) struct Profile {
     pub(crate) window: Option<u64>,
     /// Keys of an earlier time on the target.
     pub(crate) stale: bool,
-    /// The source has a replica.
+    /// What the source is.
+    pub(crate) release: Release,
+    /// It has a replica.
     pub(crate) standby: bool,
 }
 
@@ -198,6 +202,9 @@ impl Profile {
         if random.chance(50) {
             profile.faults.extend(MORE_FAULTS);
             profile.standby = true;
+            if !random.chance(80) {
+                profile.release = Release::V1_34;
+            }
         }
         profile
     }
@@ -234,6 +241,7 @@ impl Profile {
             backlog: if random.chance(85) { 8192 } else { 20 },
             window: None,
             stale: random.chance(10),
+            release: Release::V1_40,
             standby: false,
         }
     }

@@ -61,6 +61,11 @@ const KEPT: &[(u64, &str)] = &[
         "told to stop, one flow has ended and the other still waits for the node when that restarts and loses writes of the \
          first: they were not in the last checkpoint, nor was the node that had them",
     ),
+    (
+        5_000_000_011_477,
+        "attached to a source that is being taken over and so refuses to be read for the moment: taken for a lack of permission, \
+         nothing was repaired any more",
+    ),
 ];
 
 #[test]

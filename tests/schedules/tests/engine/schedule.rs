@@ -159,8 +159,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
 
 impl Run {
     async fn begin(world: &World, random: &mut Random, plan: &Plan) -> Run {
-        let (seed, backlog) = (random.next(), plan.profile.backlog);
-        let source = Source::start(world, seed, backlog, plan.profile.standby).await;
+        let source = Source::start(world, random.next(), &plan.profile).await;
         let now = world.now_ms();
         world.with(|state| {
             if plan.profile.stale {

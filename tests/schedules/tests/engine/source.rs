@@ -1,9 +1,9 @@
 //! The source: the simulator, written to by nobody but the schedule.
 
 use bytes::Bytes;
-use simulator::{Clock, Handle, Reply, Simulator, Standby};
+use simulator::{Clock, Handle, Release, Reply, Simulator, Standby};
 
-use crate::faults::Write;
+use crate::faults::{Profile, Write};
 use crate::node::data::{Data, Entry, Value};
 use crate::random::Random;
 use crate::world::World;
@@ -19,6 +19,7 @@ pub(crate) struct Source {
     world: World,
     random: Random,
     backlog: usize,
+    release: Release,
     /// By address.
     servers: Vec<Handle>,
     /// Which of them is written to.
@@ -30,19 +31,20 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) async fn start(world: &World, seed: u64, backlog: usize, standby: bool) -> Source {
+    pub(crate) async fn start(world: &World, seed: u64, profile: &Profile) -> Source {
         let random = Random::new(seed);
         let mut source = Source {
             world: world.clone(),
             random,
-            backlog,
+            backlog: profile.backlog,
+            release: profile.release,
             servers: Vec::new(),
             master: 0,
             leaving: None,
             behind: None,
         };
         source.servers.push(source.server(seed).await);
-        if standby {
+        if profile.standby {
             let seed = source.random.next();
             source.servers.push(source.server(seed).await);
             source.servers[1].become_replica();
@@ -53,7 +55,7 @@ impl Source {
 
     async fn server(&self, seed: u64) -> Handle {
         let clock = self.world.clock.clone();
-        let builder = Simulator::builder().seed(seed).backlog(self.backlog);
+        let builder = Simulator::builder().seed(seed).backlog(self.backlog).release(self.release);
         let builder = builder.clock(Clock::from_fn(move || clock.now_ms())).without_listener();
         builder.start().await.unwrap_or_else(|error| panic!("{error}"))
     }

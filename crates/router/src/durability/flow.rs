@@ -61,6 +61,23 @@ struct Watched {
     gains: BTreeMap<Loss, u64>,
 }
 
+impl Watched {
+    /// A write counts from now on with those of tag `tag`. Whether it is settled; if not, the watch is asked for what tells.
+    fn acknowledged<'a>(
+        &mut self,
+        tag: u64,
+        verdict: Verdict,
+        origin: Origin,
+        keys: impl Iterator<Item = (u32, &'a [u8])>,
+    ) -> bool {
+        let settled = self.retained.acknowledged(tag, verdict, origin, keys);
+        if !settled {
+            self.shared.want(tag);
+        }
+        settled
+    }
+}
+
 /// The acknowledged writes of one flow that are not safe yet.
 #[derive(Debug)]
 pub struct FlowDurability {
@@ -130,11 +147,7 @@ impl FlowDurability {
         let (tag, verdict) = (watched.shared.started(), watched.shared.glance());
         watched.shared.wrote(tag);
         if watched.shared.incarnation() == incarnation {
-            let settled = watched.retained.acknowledged(tag, verdict, origin, keys);
-            if !settled {
-                watched.shared.want(tag);
-            }
-            return settled;
+            return watched.acknowledged(tag, verdict, origin, keys);
         }
         self.late(node, incarnation, origin, keys)
     }
@@ -157,8 +170,7 @@ impl FlowDurability {
         if known && ending.safe > ending.at {
             // All of that incarnation is there, this one included; it counts with the current one's.
             let tag = watched.shared.started();
-            watched.shared.want(tag);
-            return watched.retained.acknowledged(tag, Verdict::default(), origin, keys);
+            return watched.acknowledged(tag, Verdict::default(), origin, keys);
         }
         if !known {
             return watched.retained.acknowledged(ending.at, Verdict::default(), origin, keys);

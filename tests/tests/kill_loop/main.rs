@@ -137,9 +137,7 @@ fn fails_without(rule: u8, mut disturb: impl FnMut(&mut Scene)) {
     scene.program.wait_ready(READY);
     let ends = next_lsns(&mut scene.source.client());
     scene.program.wait_until(READY, "everything to be applied", |status| {
-        let flows = status["flows"].as_array().unwrap();
-        flows.iter().zip(&ends).all(|(flow, end)| number(flow, "applied_lsn") >= *end)
-            && number(status, "not_in_sync_count") == 0
+        scene::applied(status, &ends) && number(status, "not_in_sync_count") == 0
     });
     let differences = diff(&scene.target.expected(&scene.source.endpoint()), &scene.target.read());
     println!("without rule {rule}: {} differences", differences.len());

@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use scenarios::program::{Df2redis, Settings, number};
-use scenarios::servers::Link;
+use scenarios::servers::{Link, next_lsns};
 use scenarios::source::Source;
 use scenarios::target::Target;
 use scenarios::wait;
 use scenarios::workload::{Mode, Options, Rng, Workload};
+use serde_json::Value;
 
 use crate::faults::{self, Variant};
 
 pub(crate) const READY: Duration = Duration::from_secs(60);
+
+/// How long the last records of a round may take: all of them may be in the spool.
+const APPLIED: Duration = Duration::from_secs(180);
 
 /// Shards of the source.
 pub(crate) const SHARDS: usize = 2;
@@ -65,6 +69,12 @@ pub(crate) struct Tally {
     pub(crate) repaired: u64,
     pub(crate) peak: u64,
     pub(crate) records: u64,
+}
+
+/// Whether the target has everything below these LSNs.
+pub(crate) fn applied(status: &Value, ends: &[u64]) -> bool {
+    let flows = status["flows"].as_array().unwrap();
+    flows.iter().zip(ends).all(|(flow, end)| number(flow, "applied_lsn") >= *end)
 }
 
 /// Everything that takes part.
@@ -162,6 +172,9 @@ impl Scene {
             report.assert_no_surprise();
             self.tally.records += report.commands;
         }
+        let ends = next_lsns(&mut self.source.client());
+        // Says what it waits for if it does not come.
+        self.program.wait_until(APPLIED, "everything to be applied", |status| applied(status, &ends));
         self.target.assert_equal(&self.source);
         self.program.wait_until(READY, "the last repair to end", |status| {
             number(status, "not_in_sync_count") == 0 && number(&status["repair"], "keys") == 0

@@ -2,20 +2,31 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Checkpoint, Config, Dashboard, Logging, Mapping, Repair, Source, Spool, Target};
+use crate::{Checkpoint, Config, Dashboard, Filter, Logging, Mapping, Repair, Source, Spool, Target};
 
 impl Config {
     /// The settings that differ, by their paths, in the order of the sections. A password differs by its value, wherever it
     /// comes from.
     pub fn differences(&self, other: &Config) -> Vec<&'static str> {
         // Taken apart so that a new setting cannot be forgotten here.
-        let Config { source, target, mapping, checkpoint, spool, repair, dashboard, logging, warnings: _ } =
-            self;
+        let Config {
+            source,
+            target,
+            mapping,
+            filter,
+            checkpoint,
+            spool,
+            repair,
+            dashboard,
+            logging,
+            warnings: _,
+        } = self;
         let mut changed = Changed(Vec::new());
         source_changes(&mut changed, source, &other.source);
         target_changes(&mut changed, target, &other.target);
         let Mapping { databases } = mapping;
         changed.note("mapping.databases", *databases != other.mapping.databases);
+        filter_changes(&mut changed, filter, &other.filter);
         let Checkpoint { dir, interval } = checkpoint;
         changed.note("checkpoint.dir", *dir != other.checkpoint.dir);
         changed.note("checkpoint.interval", *interval != other.checkpoint.interval);
@@ -62,6 +73,31 @@ fn target_changes(changed: &mut Changed, target: &Target, other: &Target) {
     changed.note("target.tls", *tls != other.tls);
     changed.note("target.on_existing_data", *on_existing_data != other.on_existing_data);
     changed.note("target.loss_window", *loss_window != other.loss_window);
+}
+
+fn filter_changes(changed: &mut Changed, filter: &Filter, other: &Filter) {
+    let Filter {
+        allow_keys,
+        deny_keys,
+        allow_key_prefixes,
+        deny_key_prefixes,
+        allow_databases,
+        deny_databases,
+        allow_types,
+        deny_types,
+        allow_commands,
+        deny_commands,
+    } = filter;
+    changed.note("filter.allow_keys", *allow_keys != other.allow_keys);
+    changed.note("filter.deny_keys", *deny_keys != other.deny_keys);
+    changed.note("filter.allow_key_prefixes", *allow_key_prefixes != other.allow_key_prefixes);
+    changed.note("filter.deny_key_prefixes", *deny_key_prefixes != other.deny_key_prefixes);
+    changed.note("filter.allow_databases", *allow_databases != other.allow_databases);
+    changed.note("filter.deny_databases", *deny_databases != other.deny_databases);
+    changed.note("filter.allow_types", *allow_types != other.allow_types);
+    changed.note("filter.deny_types", *deny_types != other.deny_types);
+    changed.note("filter.allow_commands", *allow_commands != other.allow_commands);
+    changed.note("filter.deny_commands", *deny_commands != other.deny_commands);
 }
 
 fn exposed(password: &Option<SecretString>) -> Option<&str> {

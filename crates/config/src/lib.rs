@@ -4,7 +4,7 @@
 //! its place in the configuration and its line in the file.
 //!
 //! * [`Config::load`], [`Config::parse`], [`Config::from_urls`]: the three ways in
-//! * [`Source`], [`Target`], [`Mapping`], [`Checkpoint`], [`Spool`], [`Repair`], [`Dashboard`], [`Logging`]: the sections
+//! * [`Source`], [`Target`], [`Mapping`], [`Filter`], [`Checkpoint`], [`Spool`], [`Repair`], [`Dashboard`], [`Logging`]: the sections
 //! * [`mapping`]: which database of the source goes where
 //! * [`Config::differences`]: what a reload finds changed
 //! * [`Problems`], [`Warning`]: what to tell the operator
@@ -15,6 +15,7 @@
 mod address;
 mod difference;
 mod document;
+mod filter;
 mod keys;
 mod load;
 pub mod mapping;
@@ -26,6 +27,7 @@ mod url;
 mod values;
 
 pub use address::{Address, NotAnAddress};
+pub use filter::Filter;
 pub use mapping::{Databases, Destination, Mapping};
 pub use problem::{Problem, Problems, Warning};
 pub use settings::{

@@ -85,6 +85,7 @@ fn sections(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Co
     read::not_built_yet(reader);
     Config {
         mapping: Mapping { databases: read::databases(reader, target.kind) },
+        filter: read::filter(reader),
         source,
         target,
         checkpoint: read::checkpoint(reader),

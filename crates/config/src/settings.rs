@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::address::{self, Address};
-use crate::{Mapping, Warning};
+use crate::{Filter, Mapping, Warning};
 
 /// Everything the operator decides. Validated: consumers need not check anything again.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Config {
     pub target: Target,
     /// Which database goes where.
     pub mapping: Mapping,
+    /// What is replicated at all.
+    pub filter: Filter,
     /// Where and how often progress is kept.
     pub checkpoint: Checkpoint,
     /// What may be held back while the target is slow.

@@ -65,6 +65,7 @@ impl Config {
                 on_existing_data: ExistingData::Refuse,
                 loss_window: Target::LOSS_WINDOW,
             },
+            filter: crate::Filter::default(),
             mapping: Mapping::default(),
             checkpoint: Default::default(),
             spool: Default::default(),

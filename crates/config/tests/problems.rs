@@ -218,3 +218,25 @@ fn passwords_in_two_places_and_in_bad_files() {
     let message = with(&format!("  password_file: {}\n", empty.display()));
     assert!(message.contains("the file is empty"), "{message}");
 }
+
+#[test]
+fn filters() {
+    let text = "filter:\n  allow_keys: [\"a[b\", \"\"]\n  deny_key_prefixes: [\"\"]\n  allow_databases: [1, x]\n  deny_types: [lists]\n  \
+        deny_commands: [\"FLUSH ALL\"]\n  deny_keys: {a: b}\n  allow_key: x\n";
+    assert_eq!(
+        with(text),
+        "\
+f.yaml:7: filter.allow_keys.0: the [ in \"a[b\" is not closed (write a name, with * ? [a-z] as in KEYS, and \\ before one of these that is meant as it is)
+f.yaml:7: filter.allow_keys.1: an empty pattern fits no key but the one without a name (write a name, with * ? [a-z] as in KEYS, and \\ before one of these that is meant as it is)
+f.yaml:8: filter.deny_key_prefixes.0: every name begins with nothing (write the beginning of a name)
+f.yaml:9: filter.allow_databases.1: not a database number: \"x\" (write 0, 1, ...)
+f.yaml:10: filter.deny_types.0: unknown type \"lists\" (the nearest is list; one of string, list, set, zset, hash, stream, json, bloom, cms, topk, cuckoo)
+f.yaml:11: filter.deny_commands.0: not the name of a command: \"FLUSH ALL\" (write it as the journal has it, for example FLUSHALL)
+f.yaml:12: filter.deny_keys: expected a list (write [a, b], or one below the other)
+f.yaml:13: filter.allow_key: unknown key (the nearest known key is filter.allow_keys)"
+    );
+    one(
+        "filter:\n  allow_types: [set]\n  deny_types: [set, hash]\n",
+        "f.yaml:8: filter.deny_types: denies all that is allowed, so nothing would be replicated (remove one of the two lists)",
+    );
+}

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use config::{Config, Databases, Destination, ExistingData, Level, LogFormat, TargetType, WhenFull};
+use config::{Config, Databases, Destination, ExistingData, Filter, Level, LogFormat, TargetType, WhenFull};
 use secrecy::ExposeSecret;
 
 fn parse(text: &str) -> Config {
@@ -163,6 +163,37 @@ fn databases_go_where_the_mapping_says() {
     assert_eq!(cluster.resolve(2), Destination::Drop);
     assert_eq!(cluster.resolve(3), prefix("db3:"));
     assert_eq!(map.for_standalone().resolve(3), Destination::Keep(3));
+}
+
+#[test]
+fn a_filter_is_lists_or_single_values_in_either_spelling() {
+    assert_eq!(with("").filter, Filter::default());
+    let text = "filter:\n  allow_keys: [\"user:*\", \"order:[0-9]\"]\n  deny_keys: \"*:tmp\"\n  allow_key_prefixes:\n    - a*\n  \
+        deny_databases: [2, 3]\n  allow_types: [Hash, string]\n  deny_commands: [flushall, Json.Set]\n";
+    let filter = with(text).filter;
+    assert_eq!(filter.allow_keys, ["user:*", "order:[0-9]"]);
+    assert_eq!(
+        (filter.deny_keys, filter.allow_key_prefixes),
+        (vec!["*:tmp".to_owned()], vec!["a*".to_owned()])
+    );
+    assert_eq!((filter.allow_databases, filter.deny_databases), (vec![], vec![2, 3]));
+    assert_eq!(filter.allow_types, ["hash", "string"]);
+    assert_eq!(filter.deny_commands, ["FLUSHALL", "JSON.SET"]);
+    let earlier = "filter: {allow_key_prefix: [a], block_key_prefix: b, block_keys: c, allow_db: 1, block_db: [2], \
+        allow_command: SET, block_command: [DEL]}\n";
+    let filter = with(earlier).filter;
+    assert_eq!(
+        (filter.allow_key_prefixes, filter.deny_key_prefixes),
+        (vec!["a".to_owned()], vec!["b".to_owned()])
+    );
+    assert_eq!(
+        (filter.deny_keys, filter.allow_databases, filter.deny_databases),
+        (vec!["c".to_owned()], vec![1], vec![2])
+    );
+    assert_eq!(
+        (filter.allow_commands, filter.deny_commands),
+        (vec!["SET".to_owned()], vec!["DEL".to_owned()])
+    );
 }
 
 #[test]

@@ -214,6 +214,13 @@ fn by_name(registry: &mut Registry, report: &Report) {
     for (reason, count) in &report.ignored_records {
         ignored.get_or_create(&vec![("reason", reason.clone())]).inc_by(*count);
     }
+    let filtered = Counters::default();
+    for (what, counts) in [("value", &report.filtered.values), ("record", &report.filtered.records)] {
+        for (by, count) in counts {
+            filtered.get_or_create(&vec![("what", what.to_owned()), ("by", by.clone())]).inc_by(*count);
+        }
+    }
+    registry.register("filtered", "Values and records left out, or a part of them, by reason", filtered);
     registry.register("ignored_records", "Records without effect on the target, by reason", ignored);
 }
 

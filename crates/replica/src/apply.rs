@@ -77,6 +77,10 @@ impl FlowTask {
         match item {
             rdb::Item::Value(value) => {
                 self.status.keys.fetch_add(1, Relaxed);
+                if !self.wants(value.meta.db, &value.meta.key, value.kind)? {
+                    self.shared.sharding.saw(&value.meta.key, self.flow);
+                    return Ok(());
+                }
                 self.saw_entry(value.meta.db, &value.meta.key);
                 self.note_database(value.meta.db)?;
                 self.know(value.meta.db, &value.meta.key);
@@ -85,6 +89,11 @@ impl FlowTask {
             }
             rdb::Item::Begin(begin) => {
                 self.status.keys.fetch_add(1, Relaxed);
+                if !self.wants(begin.meta.db, &begin.meta.key, begin.kind)? {
+                    self.shared.sharding.saw(&begin.meta.key, self.flow);
+                    self.translator.skip(begin.id);
+                    return Ok(());
+                }
                 self.saw_entry(begin.meta.db, &begin.meta.key);
                 self.note_database(begin.meta.db)?;
                 self.know(begin.meta.db, &begin.meta.key);
@@ -112,6 +121,7 @@ impl FlowTask {
         let journal::Entry::Record(record) = entry else { return Ok(()) };
         self.status.records.fetch_add(1, Relaxed);
         self.note_database(record.db)?;
+        let Some(record) = self.sieved_blob(record)? else { return Ok(()) };
         if missed && self.shared.repair {
             // Which of them were sent before is not known: a record that was missed has no LSN in this form.
             let keys = keys_touched(record.db, &record.args);

@@ -87,6 +87,22 @@ pub enum Error {
     /// Databases cannot be mapped as configured.
     #[error("mapping.databases: {0}")]
     Mapping(String),
+    /// The filter names a command that no journal contains.
+    #[error(
+        "filter: no journal contains the command {0}, so it could not be filtered; docs/configuration.md says which names count"
+    )]
+    Filter(String),
+    /// The source has a key whose name the target held before the first full sync.
+    #[error(
+        "key {key} of database {db} at the source has a name that the target holds already, and conflict.policy is panic; nothing was \
+         written under it; remove or rename one of the two, or set conflict.policy to skip or overwrite"
+    )]
+    Conflict {
+        /// Database at the source.
+        db: u32,
+        /// Name at the source, unprintable bytes escaped.
+        key: String,
+    },
     /// Two source keys would take the same name on the target.
     #[error("{0}; choose other prefixes with mapping.databases")]
     Collision(Box<Collision>),
@@ -110,11 +126,12 @@ impl Error {
             | Error::SourceSilent(_)
             | Error::SourceAway { .. }
             | Error::TargetAway { .. } => Exit::Temporary,
-            Error::Mapping(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
+            Error::Mapping(_) | Error::Filter(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
             Error::Ended | Error::Spool { .. } => Exit::Failed,
             Error::Checkpoint(_)
             | Error::OtherTarget { .. }
             | Error::ForeignData { .. }
+            | Error::Conflict { .. }
             | Error::Collision(_) => Exit::Failed,
         }
     }

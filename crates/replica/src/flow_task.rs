@@ -10,6 +10,7 @@ mod known_keys;
 mod misplaced;
 mod repairing;
 mod report;
+mod sieving;
 mod waiting;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -18,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Doubts, Global, SourceKey, Translator};
+use command::{Doubts, Global, Sieve, SourceKey, Translator};
 use flow::EofToken;
 use journal::{Entry, LsnCounter};
 use repair::Repairs;
@@ -50,6 +51,8 @@ pub struct FlowTask {
     pub(crate) channels: Channels,
     pub(crate) router: FlowRouter,
     pub(crate) translator: Translator,
+    /// What is replicated at all.
+    pub(crate) sieve: Sieve,
     pub(crate) side: Side,
     pub(crate) status: Arc<FlowStatus>,
     pub(crate) repairs: Repairs,
@@ -108,6 +111,7 @@ impl FlowTask {
         FlowTask {
             flow,
             router,
+            sieve: Sieve::new(shared.mapping.clone()),
             translator: Translator::new(shared.mapping.clone(), dialect),
             side: Side::new(shared.target.clone()),
             now_ms: shared.clock.now_ms(),
@@ -272,7 +276,10 @@ impl FlowTask {
                 if self.shared.rules.on(6) || !self.is_swallowed(&record) {
                     self.reserve(lsn).await?;
                 }
-                self.record(record, lsn).await
+                match self.sieved(record)? {
+                    Some(record) => self.record(record, lsn).await,
+                    None => Ok(()),
+                }
             }
             Entry::Ping => {
                 self.pass_record();

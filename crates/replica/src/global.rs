@@ -1,7 +1,7 @@
 //! FLUSHALL, FLUSHDB, FLUSHSLOTS: executed once, when every flow stands at its copy and everything before is settled.
 
 use bytes::Bytes;
-use command::{Global, Mapping, SourceKey};
+use command::{Global, Mapping, SourceKey, ValueType};
 use router::side::Side;
 use router::sweep::{remove_matching, used_databases};
 use tracing::info;
@@ -77,14 +77,26 @@ impl Barrier {
 /// # Errors
 /// The target's; executing it again is right.
 pub async fn execute(side: &mut Side, mapping: &Mapping, global: &Global) -> Result<(), router::Error> {
+    // What has a type that is left out did not come from us.
+    let of_type = |word: &str| carried(mapping, word);
+    let of_type: Option<&(dyn Fn(&str) -> bool + Sync)> =
+        mapping.filter().chooses_types().then_some(&of_type as _);
     let mut removed = 0;
     for (target_db, pattern) in scans(side, mapping, global).await? {
         let belongs =
             |name: &Bytes| mapping.source_name(target_db, name).is_some_and(|key| concerns(global, &key));
-        removed += remove_matching(side, target_db, pattern, belongs).await?;
+        removed += remove_matching(side, target_db, pattern, belongs, of_type).await?;
     }
     info!(command = ?global, removed, "global command executed");
     Ok(())
+}
+
+/// Whether values are carried of the type that the source's or the target's `TYPE` names. A type that nobody knows is.
+pub fn carried(mapping: &Mapping, word: &str) -> bool {
+    match ValueType::from_type_reply(word) {
+        Some(kind) => mapping.filter().allows_type(kind),
+        None => word != "none",
+    }
 }
 
 /// What to scan: databases of the target, with a pattern where only a prefix matters.

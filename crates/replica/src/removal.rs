@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use command::SourceKey;
 use router::side::Side;
 use router::sweep::Walk;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::flow_task::{Order, Shared};
+use crate::global;
 use crate::source::SourceSide;
 
 /// Why the removal did not come to its end. It is due again after the next attachment.
@@ -71,7 +73,7 @@ impl Removal {
                         clear.filter_map(|name| self.shared.mapping.source_name(db, name)).collect();
                     keys.sort_unstable();
                     keys.dedup();
-                    let absent = self.source.missing(&keys).await?;
+                    let absent = self.absent(db, keys).await?;
                     if !absent.is_empty() {
                         let count = absent.len() as u64;
                         self.repair(absent).await?;
@@ -100,6 +102,28 @@ impl Removal {
             }
         }
         Ok(removed)
+    }
+
+    /// Which of these keys, found in a database of the target, the source lacks.
+    async fn absent(&mut self, db: u32, keys: Vec<SourceKey>) -> Result<Vec<SourceKey>, Unfinished> {
+        let mapping = &self.shared.mapping;
+        if !mapping.filter().chooses_types() {
+            return Ok(self.source.missing(&keys).await?);
+        }
+        // A key of a type that is left out counts as absent there, and as nobody's here.
+        let carried = |word: &str| global::carried(mapping, word);
+        let absent = self.source.missing_or_other(&keys, carried).await?;
+        let named: Vec<(SourceKey, Bytes)> = absent
+            .into_iter()
+            .filter_map(|key| {
+                let (_, name) = mapping.target_name(key.db, &key.key)?;
+                Some((key, name))
+            })
+            .collect();
+        let names: Vec<Bytes> = named.iter().map(|(_, name)| name.clone()).collect();
+        let types = router::sweep::types(&mut self.side, db, &names).await?;
+        let ours = named.into_iter().zip(types).filter(|(_, word)| carried(word));
+        Ok(ours.map(|((key, _), _)| key).collect())
     }
 
     async fn repair(&mut self, absent: Vec<SourceKey>) -> Result<(), Unfinished> {

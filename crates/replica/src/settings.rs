@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Mapping, Rule};
+use command::{Filter, FilterRules, Mapping, Pattern, Rule, ValueType};
 use config::mapping::Choice;
 use config::{Config, Databases, ExistingData, TargetType};
 use flow::SourceOptions;
@@ -55,13 +55,14 @@ pub struct Settings {
     /// How far the reservation goes ahead of what is dispatched (records), in place of what the source's backlog suggests.
     pub window: Option<u64>,
     mapping: config::Mapping,
+    filter: Filter,
 }
 
 impl Settings {
     /// Reads certificates and puts everything in place. Connects to nothing.
     ///
     /// # Errors
-    /// [`Error::Tls`] for certificates that cannot be used.
+    /// [`Error::Tls`] for certificates that cannot be used; [`Error::Filter`] for a filter over commands that do not exist.
     pub fn new(config: &Config) -> Result<Settings, Error> {
         let source_tls = tls(config.source.tls.as_ref())?;
         let target_tls = tls(config.target.tls.as_ref())?;
@@ -118,10 +119,11 @@ impl Settings {
             store: None,
             window: None,
             mapping: config.mapping.clone(),
+            filter: filter(&config.filter)?,
         })
     }
 
-    /// The mapping of databases, now that the kind of target is known.
+    /// The mapping of databases with the filter, now that the kind of target is known.
     ///
     /// # Errors
     /// [`Error::Mapping`] where a cluster is asked to keep databases, or two databases would share their names.
@@ -133,9 +135,9 @@ impl Settings {
         } else {
             self.mapping.for_standalone()
         };
-        match databases {
-            Databases::Keep => Ok(Mapping::keep()),
-            Databases::Prefix => Ok(Mapping::prefixed()),
+        let mapping = match databases {
+            Databases::Keep => Mapping::keep(),
+            Databases::Prefix => Mapping::prefixed(),
             Databases::Map { named, keep_others } => {
                 let rules: BTreeMap<u32, Rule> = named
                     .into_iter()
@@ -148,9 +150,34 @@ impl Settings {
                         (db, rule)
                     })
                     .collect();
-                Mapping::with_rules(rules, !keep_others).map_err(|e| Error::Mapping(e.to_string()))
+                Mapping::with_rules(rules, !keep_others).map_err(|e| Error::Mapping(e.to_string()))?
             }
-        }
+        };
+        Ok(mapping.with_filter(self.filter.clone()))
+    }
+}
+
+fn filter(config: &config::Filter) -> Result<Filter, Error> {
+    let patterns = |globs: &[String], prefixes: &[String]| -> Vec<Pattern> {
+        let globs = globs.iter().map(|text| Pattern::new(text.as_bytes()));
+        globs.chain(prefixes.iter().map(|text| Pattern::prefix(text.as_bytes()))).collect()
+    };
+    // The configuration takes no other words.
+    let types = |words: &[String]| words.iter().filter_map(|word| ValueType::from_word(word)).collect();
+    let commands = |names: &[String]| names.iter().map(|name| Bytes::from(name.clone())).collect();
+    let filter = Filter::new(FilterRules {
+        allow_keys: patterns(&config.allow_keys, &config.allow_key_prefixes),
+        deny_keys: patterns(&config.deny_keys, &config.deny_key_prefixes),
+        allow_databases: config.allow_databases.iter().copied().collect(),
+        deny_databases: config.deny_databases.iter().copied().collect(),
+        allow_types: types(&config.allow_types),
+        deny_types: types(&config.deny_types),
+        allow_commands: commands(&config.allow_commands),
+        deny_commands: commands(&config.deny_commands),
+    });
+    match filter.unknown_commands().first() {
+        Some(name) => Err(Error::Filter(name.escape_ascii().to_string())),
+        None => Ok(filter),
     }
 }
 

@@ -104,6 +104,29 @@ impl SourceSide {
 
     /// Which of these keys do not exist, in the order given.
     pub async fn missing(&mut self, keys: &[SourceKey]) -> Result<Vec<SourceKey>, Unanswered> {
+        self.select(keys, "EXISTS", |reply| match reply {
+            Reply::Integer(count) => Some(*count == 0),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Which of these keys do not exist or have a type that `carried` refuses, in the order given.
+    pub async fn missing_or_other(
+        &mut self,
+        keys: &[SourceKey],
+        carried: impl Fn(&str) -> bool,
+    ) -> Result<Vec<SourceKey>, Unanswered> {
+        self.select(keys, "TYPE", |reply| reply.as_str().map(|word| !carried(word))).await
+    }
+
+    /// Those keys for which `wanted` says so of the reply to `command key`.
+    async fn select(
+        &mut self,
+        keys: &[SourceKey],
+        command: &'static str,
+        wanted: impl Fn(&Reply) -> Option<bool>,
+    ) -> Result<Vec<SourceKey>, Unanswered> {
         let mut missing = Vec::new();
         let mut rest = keys;
         while let Some(first) = rest.first() {
@@ -111,14 +134,13 @@ impl SourceSide {
             let length = rest.iter().take_while(|key| key.db == db).count();
             let (batch, after) = rest.split_at(length);
             rest = after;
+            let name = Bytes::from_static(command.as_bytes());
             let commands: Vec<Vec<Bytes>> =
-                batch.iter().map(|key| vec![Bytes::from_static(b"EXISTS"), key.key.clone()]).collect();
+                batch.iter().map(|key| vec![name.clone(), key.key.clone()]).collect();
             let replies = self.connection(db).await?.pipeline(&commands).await?;
             for (key, reply) in batch.iter().zip(replies) {
-                match answer(&self.options.addr, reply)? {
-                    Reply::Integer(0) => missing.push(key.clone()),
-                    Reply::Integer(_) => {}
-                    _ => return Err(Unanswered::Unexpected),
+                if wanted(&answer(&self.options.addr, reply)?).ok_or(Unanswered::Unexpected)? {
+                    missing.push(key.clone());
                 }
             }
         }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use checkpoint::NotInSync;
-use command::{Missing, MissingKind};
+use command::{Excluded, Missing, MissingKind};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -24,8 +24,8 @@ pub use crash::{CrashReport, Restart};
 pub use flow::{FlowStatus, NodeStatus, Repairing, RepairingKey};
 pub use heartbeat::{Heart, Stuck};
 pub use report::{
-    FlowReport, LackingReport, NodeReport, NotInSyncReport, RepairReport, RepairingReport, Report,
-    SpoolReport,
+    Filtered, FilteredReport, FlowReport, LackingReport, NodeReport, NotInSyncReport, RepairReport,
+    RepairingReport, Report, SpoolReport,
 };
 
 use crate::ledger::now_ms;
@@ -78,6 +78,7 @@ pub struct Status {
     flows: RwLock<Vec<Arc<FlowStatus>>>,
     lacking: Mutex<BTreeMap<MissingKind, Lacking>>,
     ignored: Mutex<BTreeMap<&'static str, u64>>,
+    filtered: Mutex<BTreeMap<(Filtered, Excluded), u64>>,
     not_in_sync: Mutex<(u64, Vec<NotInSync>)>,
     not_in_sync_by_cause: Mutex<BTreeMap<String, u64>>,
     /// Fences read for repairs.
@@ -120,6 +121,7 @@ impl Status {
             flows: RwLock::default(),
             lacking: Mutex::default(),
             ignored: Mutex::default(),
+            filtered: Mutex::default(),
             not_in_sync: Mutex::default(),
             not_in_sync_by_cause: Mutex::default(),
             fences: AtomicU64::new(0),
@@ -330,6 +332,24 @@ impl Status {
         *lock(&self.ignored).entry(reason).or_insert(0) += 1;
     }
 
+    /// Something is left out, or a part of it.
+    pub fn filtered(&self, what: Filtered, why: Excluded) {
+        *lock(&self.filtered).entry((what, why)).or_insert(0) += 1;
+    }
+
+    /// What was left out, by what it was and why.
+    fn filtered_report(&self) -> FilteredReport {
+        let mut report = FilteredReport::default();
+        for ((what, why), count) in lock(&self.filtered).iter() {
+            let map = match what {
+                Filtered::Value => &mut report.values,
+                Filtered::Record => &mut report.records,
+            };
+            map.insert(why.word().to_owned(), *count);
+        }
+        report
+    }
+
     /// The list of keys not in sync has changed.
     pub fn set_not_in_sync(&self, count: u64, first: Vec<NotInSync>) {
         *lock(&self.not_in_sync) = (count, first);
@@ -416,6 +436,7 @@ impl Status {
             flows,
             not_on_target: lacking,
             ignored_records: lock(&self.ignored).iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
+            filtered: self.filtered_report(),
             not_in_sync_count: *count,
             not_in_sync_by_cause: self.not_in_sync_by_cause(first),
             not_in_sync: first.iter().map(NotInSyncReport::of).collect(),

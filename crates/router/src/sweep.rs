@@ -114,8 +114,50 @@ pub async fn unlink(side: &mut Side, db: u32, names: &[Bytes]) -> Result<u64, Er
     Ok(removed)
 }
 
+/// What `TYPE` says of each name of database `db`, in their order; `none` where it is gone meanwhile.
+///
+/// # Errors
+/// The connection's, or TYPE is refused.
+pub async fn types(side: &mut Side, db: u32, names: &[Bytes]) -> Result<Vec<String>, Error> {
+    let cluster = side.target().is_cluster();
+    let slot_of = |name: &Bytes| if cluster { slot(name) } else { 0 };
+    let command = |name: &Bytes| vec![Bytes::from_static(b"TYPE"), name.clone()];
+    let mut types = vec![None; names.len()];
+    let mut by_node: Vec<(NodeId, Vec<usize>)> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let node = side.target().owner(slot_of(name));
+        match by_node.iter_mut().find(|(n, _)| *n == node) {
+            Some((_, list)) => list.push(index),
+            None => by_node.push((node, vec![index])),
+        }
+    }
+    for (node, list) in by_node {
+        let commands: Vec<Vec<Bytes>> = list.iter().map(|index| command(&names[*index])).collect();
+        let replies = match node {
+            NodeId::NONE => Vec::new(),
+            _ => side.pipeline_node(node, db, &commands).await.unwrap_or_default(),
+        };
+        for (position, index) in list.into_iter().enumerate() {
+            // What was redirected is asked for again, one by one.
+            let reply = match replies.get(position) {
+                Some(reply) if reply.as_error().is_none() => reply.clone(),
+                _ => side.call_slot(slot_of(&names[index]), db, &commands[position]).await?,
+            };
+            let addr = || side.target().address(node);
+            if let Reply::Error(line) = &reply {
+                let message = resp::printable(line);
+                return Err(Error::Refused { addr: addr(), command: "TYPE".into(), message });
+            }
+            let word = reply.as_str().map(str::to_owned);
+            types[index] =
+                Some(word.ok_or_else(|| Error::Unexpected { addr: addr(), command: "TYPE".into() })?);
+        }
+    }
+    Ok(types.into_iter().map(Option::unwrap_or_default).collect())
+}
+
 /// Removes every name of database `db` that `belongs` accepts, on every master, and looks again where slots moved
-/// meanwhile. Returns how many were there.
+/// meanwhile. With `of_type` only those of whose `TYPE` it says so. Returns how many were there.
 ///
 /// # Errors
 /// As [`Walk::page`] and [`unlink`]; what was removed until then stays removed.
@@ -124,12 +166,19 @@ pub async fn remove_matching(
     db: u32,
     pattern: Option<Bytes>,
     mut belongs: impl FnMut(&Bytes) -> bool,
+    of_type: Option<&(dyn Fn(&str) -> bool + Sync)>,
 ) -> Result<u64, Error> {
     let mut removed = 0;
     loop {
         let mut walk = Walk::new(side, db, pattern.clone());
         while let Some(mut names) = walk.page(side).await? {
             names.retain(|name| belongs(name));
+            if let Some(of_type) = of_type
+                && !names.is_empty()
+            {
+                let mut types = types(side, db, &names).await?.into_iter();
+                names.retain(|_| types.next().is_some_and(|kind| of_type(&kind)));
+            }
             if !names.is_empty() {
                 removed += unlink(side, db, &names).await?;
             }

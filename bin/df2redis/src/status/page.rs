@@ -99,6 +99,11 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
     for (reason, count) in &report.ignored_records {
         writeln!(page, "passed over  {} records: {reason}", number(*count))?;
     }
+    for (what, counts) in [("values", &report.filtered.values), ("records", &report.filtered.records)] {
+        for (by, count) in counts {
+            writeln!(page, "left out     {} {what}, by {by}", number(*count))?;
+        }
+    }
     if !dashboard.is_empty() {
         writeln!(page, "dashboard    http://{dashboard}/")?;
     }

@@ -62,6 +62,7 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         flows: applied.iter().enumerate().map(|(flow, lsn)| at_rest(flow, *lsn)).collect(),
         not_on_target: Vec::new(),
         ignored_records: Default::default(),
+        filtered: Default::default(),
         not_in_sync_count: count,
         not_in_sync_by_cause: Default::default(),
         not_in_sync: listed.iter().map(NotInSyncReport::of).collect(),

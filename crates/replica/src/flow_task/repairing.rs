@@ -329,6 +329,25 @@ impl FlowTask {
     }
 
     async fn place_item(&mut self, item: rdb::Item, key: &SourceKey, token: u64) -> Result<(), ItemError> {
+        let kind = match &item {
+            rdb::Item::Value(value) => Some(value.kind),
+            rdb::Item::Begin(begin) => Some(begin.kind),
+            _ => None,
+        };
+        if let Some(kind) = kind
+            && !self.wants(key.db, &key.key, kind)?
+        {
+            if let rdb::Item::Begin(begin) = &item {
+                self.translator.skip(begin.id);
+            }
+            // What was there before it got this type goes. A name that is left out is not touched.
+            if let Some((db, _)) = self.shared.mapping.target_name(key.db, &key.key) {
+                self.check_database(db).await?;
+                self.room().await?;
+                self.send_removal(key, Origin::Repair(token));
+            }
+            return Ok(());
+        }
         let treatment = match item {
             rdb::Item::Value(value) => self.translator.value(value, self.now_ms)?,
             rdb::Item::Begin(begin) => self.translator.begin(begin, self.now_ms),

@@ -77,6 +77,9 @@ pub struct Report {
     pub not_on_target: Vec<LackingReport>,
     /// Records without effect on the target, by reason.
     pub ignored_records: BTreeMap<String, u64>,
+    /// What the filter, and foreign keys that stay, left out.
+    #[serde(default)]
+    pub filtered: FilteredReport,
     /// Keys that are not in sync.
     pub not_in_sync_count: u64,
     /// How many of them by reason; where nobody counted, of the first ones only.
@@ -84,6 +87,26 @@ pub struct Report {
     pub not_in_sync_by_cause: BTreeMap<String, u64>,
     /// The first of them.
     pub not_in_sync: Vec<NotInSyncReport>,
+}
+
+/// What is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Filtered {
+    /// A value of the snapshot, or one read from the source.
+    Value,
+    /// A record of the journal, or a part of one.
+    Record,
+}
+
+/// What was left out since the program started, by `database`, `key`, `type`, `command`, or `existing` for keys that the
+/// target had before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct FilteredReport {
+    /// Values of the snapshot, and values read from the source.
+    pub values: BTreeMap<String, u64>,
+    /// Records of the journal, as a whole or in part.
+    pub records: BTreeMap<String, u64>,
 }
 
 /// What is held back while the target is slow.

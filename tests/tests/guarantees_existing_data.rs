@@ -139,3 +139,132 @@ fn flush_empties_what_the_mapping_covers_once() {
         assert_eq!(beyond(&source, &target), BTreeSet::from(["other:key".into()]));
     }
 }
+
+/// What a first full sync is to do with `conflict.policy` alone.
+fn conflict(source: &Source, target: &Target, policy: &str) -> Settings {
+    settings(source, target, "").unset("target.on_existing_data").set("conflict.policy", policy)
+}
+
+/// The foreign keys as they were, and what else there is.
+fn besides_foreign(target: &Target, before: &Contents) -> Result<Contents, String> {
+    let mut actual = target.read();
+    for (name, value) in before {
+        let text = String::from_utf8_lossy(&name.1).into_owned();
+        if actual.remove(name).as_ref() != Some(value) {
+            return Err(format!("foreign key {text} was touched"));
+        }
+    }
+    Ok(actual)
+}
+
+fn assert_skipped(source: &Source, target: &Target, before: &Contents) {
+    let endpoint = source.endpoint();
+    wait::until_ok(READY, "foreign keys as they were, the others equal", || {
+        let mut expected = wanted(&endpoint);
+        expected.retain(|name, _| !before.contains_key(name));
+        let found = diff(&expected, &besides_foreign(target, before)?);
+        if found.is_empty() { Ok(()) } else { Err(report(&found)) }
+    });
+}
+
+#[test]
+fn skip_never_touches_a_key_that_was_there() {
+    for target in Target::both() {
+        let source = begin(&target);
+        let before = target.read();
+        let mut client = source.client();
+        for i in 0..600 {
+            client.call(&["SET", &format!("own:{i}"), "first"]);
+        }
+        // Slowly, so that it can be interrupted: what it wrote is ours then, and is written over.
+        let slow = conflict(&source, &target, "skip").set("limits.qps", 200);
+        let mut program = Df2redis::replicate(slow);
+        let some = |count: usize| target.read().len() > before.len() + count;
+        wait::until(READY, "some keys to be copied", || some(50));
+        program.kill();
+        for i in 0..600 {
+            client.call(&["SET", &format!("own:{i}"), "second"]);
+        }
+        program.again();
+        program.wait_ready(READY);
+        client.call(&["SADD", "set", "another"]);
+        client.call(&["SET", "stale", "the source has it now"]);
+        client.call(&["RENAME", "own:1", "string"]);
+        client.call(&["MSET", "string", "x", "own:2", "third"]);
+        client.call(&["COPY", "string", "own:3", "REPLACE"]);
+        assert_skipped(&source, &target, &before);
+        let status = program.status().unwrap();
+        assert_eq!(status["existing_keys"], 3, "other:key is outside the mapping: {status}");
+        assert!(status["filtered"]["records"]["existing"].as_u64().unwrap() >= 4, "{status}");
+        // A repeated full sync removes what is stale of ours, and a flush what is ours.
+        assert_eq!(program.terminate().code(), 0);
+        if let Source::Simulated(simulated) = &source {
+            simulated.restart(true);
+        }
+        client = source.client();
+        client.call(&["DEL", "own:7"]);
+        program.again();
+        program.wait_ready(READY);
+        program
+            .wait_until(READY, "the removal to end", |s| s["reconciling"] == false && s["full_syncs"] == 1);
+        assert_skipped(&source, &target, &before);
+        client.call(&["FLUSHALL"]);
+        client.call(&["SET", "last", "1"]);
+        assert_skipped(&source, &target, &before);
+        assert_eq!(program.terminate().code(), 0);
+    }
+}
+
+#[test]
+fn panic_stops_before_anything_is_written() {
+    for target in Target::both() {
+        let source = begin(&target);
+        let before = target.read();
+        let mut program = Df2redis::replicate(conflict(&source, &target, "panic"));
+        let output = program.wait_exit(READY);
+        assert_eq!(output.code(), 1, "{}", output.stderr);
+        let last = output.stderr.lines().last().unwrap();
+        assert!(last.contains("conflict.policy is panic") && last.contains("key "), "{last}");
+        assert_eq!(target.read(), before, "something was written");
+        // Without a conflict it runs, until the source makes one.
+        let mut client = source.client();
+        client.call(&["DEL", "string", "set"]);
+        program.again();
+        program.wait_ready(READY);
+        client.call(&["SET", "fine", "1"]);
+        client.call(&["APPEND", "stale", "x"]);
+        let output = program.wait_exit(READY);
+        assert_eq!(output.code(), 1, "{}", output.stderr);
+        assert!(
+            output.stderr.lines().last().unwrap().contains("key stale of database 0"),
+            "{}",
+            output.stderr
+        );
+        let kept = besides_foreign(&target, &before).unwrap();
+        assert!(kept.len() <= 2, "{kept:?}");
+    }
+}
+
+#[test]
+fn names_that_collide_are_refused_before_anything_is_written() {
+    let target = Target::both().nth(1).unwrap();
+    let source = Source::simulated(Release::V1_40, 2);
+    let mut client = source.client();
+    for i in 0..200 {
+        client.call(&["SET", &format!("key:{i}"), "1"]);
+    }
+    client.call(&["SET", "db1:x", "1"]);
+    client.call(&["SELECT", "1"]);
+    client.call(&["SET", "y", "1"]);
+    let mut program = Df2redis::replicate(target.settings(&source));
+    let output = program.wait_exit(READY);
+    assert_eq!(output.code(), 1, "{}", output.stderr);
+    let last = output.stderr.lines().last().unwrap();
+    assert!(last.contains("db1:x of database 0") && last.contains("x of database 1"), "{last}");
+    assert!(target.read().is_empty(), "something was written");
+    // With the key left out, nothing collides.
+    let allowed = target.settings(&source).set("filter.deny_keys", "db1:*");
+    let mut program = Df2redis::replicate(allowed);
+    program.wait_ready(READY);
+    wait::until(READY, "the rest", || target.read().len() == 201);
+}

@@ -123,9 +123,9 @@ fn unknown_target_type() {
 }
 
 #[test]
-fn a_setting_of_a_later_version() {
-    let text = "source:\n  addr: a:1\ntarget:\n  addr: b:2\nlimits:\n  qps: 100\n";
-    refused_text(text, Some(6), &["limits.qps", "not available in this version"]);
+fn a_log_file_in_a_directory_that_does_not_exist() {
+    let text = "source:\n  addr: a:1\ntarget:\n  addr: b:2\nlogging:\n  file: /no/such/dir/x.log\n";
+    refused_text(text, Some(6), &["logging.file", "/no/such/dir does not exist"]);
 }
 
 #[test]

@@ -70,8 +70,9 @@ pub(crate) struct Replicate {
     /// Where to serve the status page; comes before dashboard.addr. "" for none.
     #[arg(long, value_name = "ADDR")]
     pub(crate) dashboard_addr: Option<String>,
-    #[arg(long, value_name = "NAME", hide = true)]
-    task_name: Option<String>,
+    /// What this replication is called in logs, status, metrics and connections; comes before task_name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task_name: Option<String>,
 }
 
 /// `migrate`
@@ -176,12 +177,7 @@ pub(crate) fn parse() -> Result<Option<Command>, Failure> {
         }
         Err(error) => return Err(Failure::usage(one_line(&error))),
     };
-    match &command {
-        Command::Replicate(Replicate { task_name: Some(_), .. }) => {
-            Err(Failure::usage("--task-name is not available in this version; leave it out"))
-        }
-        _ => Ok(Some(command)),
-    }
+    Ok(Some(command))
 }
 
 /// The end of a command that this version does not have.

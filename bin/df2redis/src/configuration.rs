@@ -28,6 +28,16 @@ pub(crate) fn load(from: &ConfigFrom, dashboard_addr: Option<&str>) -> Result<Co
     Ok(config)
 }
 
+/// The command line's word on the task's name, if it has one. A log file that is named after the task keeps its name.
+pub(crate) fn named(config: Config, name: Option<&str>) -> Result<Config, Failure> {
+    let Some(name) = name else { return Ok(config) };
+    config::check_task_name(name).map_err(|problem| Problems {
+        file: "command line".into(),
+        problems: vec![Problem { path: "--task-name".into(), ..problem }],
+    })?;
+    Ok(Config { task_name: Some(name.to_owned()), ..config })
+}
+
 /// The addresses of the source, as they are shown.
 pub(crate) fn source(config: &Config) -> String {
     join(&config.source.addrs)

@@ -54,7 +54,10 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Result<ExitCode, Failure> {
     let done: Result<(), Failure> = match command {
         Command::Replicate(options) => {
-            let load = || configuration::load(&options.config, options.dashboard_addr.as_deref());
+            let load = || {
+                let config = configuration::load(&options.config, options.dashboard_addr.as_deref())?;
+                configuration::named(config, options.task_name.as_deref())
+            };
             if options.dry_run {
                 plan::show(&load()?)
             } else {

@@ -153,6 +153,11 @@ fn expected(text: &mut String, plan: &Plan) -> fmt::Result {
         Existing::Merged { keys } => {
             (keys, "they are written over and otherwise left (on_existing_data: merge)")
         }
+        Existing::Protected { keys, stop: false } => (keys, "they stay as they are (conflict.policy: skip)"),
+        Existing::Protected { keys, stop: true } => (
+            keys,
+            "they stay; the run would stop at a key of the source with the same name (conflict.policy: panic)",
+        ),
         Existing::Flushed { keys } => (keys, "they are removed first (on_existing_data: flush)"),
     };
     writeln!(text, "data         {} keys on the target: {then}", number(keys))

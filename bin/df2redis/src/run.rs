@@ -28,22 +28,37 @@ pub(crate) fn run(
     verify: bool,
 ) -> Result<ExitCode, Failure> {
     let config = load()?;
-    let terminal = logging::init(&config.logging);
+    let terminal = logging::init(&config.logging, config.task_name.as_deref())?;
+    let result = supervised(&config, load, goal, verify, &terminal);
+    if let Err(failure) = &result {
+        terminal.last_words(failure.text());
+    }
+    result
+}
+
+fn supervised(
+    config: &Config,
+    load: impl Fn() -> Result<Config, Failure>,
+    goal: Goal,
+    verify: bool,
+    terminal: &Terminal,
+) -> Result<ExitCode, Failure> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let settings = Settings::new(&config)?;
+    let settings = Settings::new(config)?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let hangups =
             signal(SignalKind::hangup()).map_err(|error| Failure::failed(format!("no signals: {error}")))?;
-        let reload = Reload { config: config.clone(), load, terminal: terminal.clone() };
+        let throttle = settings.throttle.clone();
+        let reload = Reload { config: config.clone(), load, terminal: terminal.clone(), throttle };
         tokio::select! {
             biased;
             result = async {
-                replicate(&config, settings.clone(), goal, &terminal).await?;
+                replicate(config, settings.clone(), goal, terminal).await?;
                 match verify {
-                    true => comparison::verify(&settings, &terminal).await,
+                    true => comparison::verify(&settings, terminal).await,
                     false => Ok(ExitCode::SUCCESS),
                 }
             } => result,
@@ -69,6 +84,9 @@ async fn replicate(
     terminal: &Terminal,
 ) -> Result<(), Failure> {
     let status = Status::new(configuration::source(config), configuration::target(config));
+    if let Some(name) = &config.task_name {
+        status.set_task_name(name.clone());
+    }
     let notifier = Arc::new(Notifier::new(&|name| std::env::var(name).ok()));
     let addr = serve(config, &status).await?;
     let (stop_in, stop) = watch::channel(false);
@@ -83,12 +101,19 @@ async fn replicate(
         // Until it is aborted.
         std::future::pending::<()>().await;
     });
+    let file = config.status_file.clone();
+    let kept = file.clone().map(|file| tokio::spawn(service::status_file::keep(status.clone(), file)));
     let finished = Replica::new(settings, goal, status.clone(), stop).run().await;
     notifier.stopping();
-    for task in [shown, watched, published] {
+    for task in [shown, watched, published].into_iter().chain(kept) {
         task.abort();
         // It takes its bar or its file away before anything else is done.
         let _ = task.await;
+    }
+    if let Some(file) = file.filter(|_| status.owns_checkpoint())
+        && let Err(error) = service::status_file::write(&file, &status)
+    {
+        warn!(file = %file.display(), %error, "the last status is not written");
     }
     match (finished?, goal) {
         (Finished::Stopped, Goal::Replicate) => info!("stopped"),

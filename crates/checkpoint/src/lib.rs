@@ -5,6 +5,7 @@
 //! * [`Memory`]: the same in memory, for deterministic tests
 //! * [`State`], [`Phase`], [`TargetIdentity`], [`NodeMark`]: what is written
 //! * [`NotInSync`]: keys under repair or not in sync
+//! * [`keep_existing`], [`existing()`]: keys that the target had before, and that stay
 //! * [`inspect`]: what `status` and `checkpoint show` read when no daemon runs
 //! * [`Error`]: one variant per thing an operator can do about it
 //!
@@ -19,6 +20,7 @@ mod codec;
 mod disk;
 mod durable;
 mod error;
+mod existing;
 mod guard;
 mod head;
 mod listed;
@@ -38,6 +40,7 @@ mod tests;
 
 pub use durable::{Commit, Durable};
 pub use error::Error;
+pub use existing::{TargetKey, existing, keep_existing};
 pub use memory::{Failing, Memory};
 pub use offline::{Inspection, inspect, reset};
 pub use state::{Kept, NodeMark, NotInSync, Phase, State, TargetIdentity};

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::disk::{self, Disk};
 use crate::lock::Lock;
 use crate::store::Failures;
-use crate::{Durable, Error, NotInSync, State, Store, guard};
+use crate::{Durable, Error, NotInSync, State, Store, existing, guard};
 
 /// What a directory says, for `status` and `checkpoint show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub fn reset(dir: &Path) -> Result<bool, Error> {
     // that would have to be believed.
     Disk::remove(dir).map_err(|e| fail.io("removing the store", e))?;
     guard::remove(dir).map_err(|e| fail.io("removing the guard file", e))?;
+    existing::remove(dir).map_err(|e| fail.io("removing the list of keys that the target had", e))?;
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| fail.io("removing the store", e))?;
     Ok(true)
 }

@@ -267,15 +267,7 @@ impl Mapping {
         if place.prefix.is_empty() {
             return Some((place.db, None));
         }
-        let mut pattern = Vec::with_capacity(place.prefix.len() + 1);
-        for &byte in &place.prefix {
-            if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\' | b'^') {
-                pattern.push(b'\\');
-            }
-            pattern.push(byte);
-        }
-        pattern.push(b'*');
-        Some((place.db, Some(pattern.into())))
+        Some((place.db, Some(begins_with(&place.prefix))))
     }
 
     /// Whether there may be databases that nobody has told of: the source does not answer `INFO keyspace`.
@@ -392,6 +384,20 @@ impl Mapping {
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The `MATCH` pattern of names that begin with this.
+#[must_use]
+pub fn begins_with(prefix: &[u8]) -> Bytes {
+    let mut pattern = Vec::with_capacity(prefix.len() + 1);
+    for &byte in prefix {
+        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\' | b'^') {
+            pattern.push(b'\\');
+        }
+        pattern.push(byte);
+    }
+    pattern.push(b'*');
+    pattern.into()
 }
 
 /// `db<N>:` with N > 0 written without leading zeros: N and the length of the prefix.

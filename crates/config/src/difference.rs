@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Checkpoint, Config, Dashboard, Filter, Logging, Mapping, Repair, Source, Spool, Target};
+use crate::{Checkpoint, Config, Dashboard, Filter, Limits, Logging, Mapping, Repair, Source, Spool, Target};
 
 impl Config {
     /// The settings that differ, by their paths, in the order of the sections. A password differs by its value, wherever it
@@ -17,6 +17,10 @@ impl Config {
             checkpoint,
             spool,
             repair,
+            conflict,
+            limits,
+            task_name,
+            status_file,
             dashboard,
             logging,
             warnings: _,
@@ -38,9 +42,16 @@ impl Config {
         changed.note("repair.pause_writes", *pause_writes != other.repair.pause_writes);
         let Dashboard { addr } = dashboard;
         changed.note("dashboard.addr", *addr != other.dashboard.addr);
-        let Logging { level, format } = logging;
+        let Logging { level, format, file, console } = logging;
         changed.note("logging.level", *level != other.logging.level);
         changed.note("logging.format", *format != other.logging.format);
+        changed.note("logging.file", *file != other.logging.file);
+        changed.note("logging.console", *console != other.logging.console);
+        changed.note("conflict.policy", *conflict != other.conflict);
+        let Limits { qps } = limits;
+        changed.note("limits.qps", *qps != other.limits.qps);
+        changed.note("task_name", *task_name != other.task_name);
+        changed.note("status_file", *status_file != other.status_file);
         changed.0
     }
 }

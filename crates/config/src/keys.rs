@@ -14,7 +14,6 @@ pub(crate) enum Meaning {
 use Meaning::{Alias, Retired, Setting};
 
 const CHECKPOINT_ALWAYS: &str = "has no effect any more: a checkpoint is always kept";
-const STDERR_ALWAYS: &str = "has no effect any more: logs always go to stderr";
 
 /// The whole contract. What a setting may contain is decided where it is read.
 pub(crate) const KEYS: &[(&str, Meaning)] = &[
@@ -56,7 +55,9 @@ pub(crate) const KEYS: &[(&str, Meaning)] = &[
     ("logging.level", Setting),
     ("logging.format", Setting),
     ("logging.file", Setting),
+    ("logging.console", Setting),
     ("task_name", Setting),
+    ("status_file", Setting),
     // The earlier tools' directory for everything: the checkpoint's parent, unless checkpoint.dir says otherwise.
     ("stateDir", Setting),
     // Earlier spellings.
@@ -68,7 +69,9 @@ pub(crate) const KEYS: &[(&str, Meaning)] = &[
     ("replica.listening_port", Alias("source.listening_port")),
     ("log.dir", Alias("logging.file")),
     ("log.level", Alias("logging.level")),
+    ("log.consoleEnabled", Alias("logging.console")),
     ("taskName", Alias("task_name")),
+    ("statusFile", Alias("status_file")),
     ("advanced.qps", Alias("limits.qps")),
     // Other tools' words.
     ("filter.block_keys", Alias("filter.deny_keys")),
@@ -84,8 +87,6 @@ pub(crate) const KEYS: &[(&str, Meaning)] = &[
         "replica.flow_timeout",
         Retired("has no effect any more: a flow that is silent too long is noticed by itself"),
     ),
-    ("log.consoleEnabled", Retired(STDERR_ALWAYS)),
-    ("statusFile", Retired("has no effect any more: the status is served at dashboard.addr (/api/status)")),
     ("advanced.batchSize", Retired("has no effect any more: batches are sized by bytes")),
     (
         "migrate",

@@ -4,8 +4,9 @@
 //! its place in the configuration and its line in the file.
 //!
 //! * [`Config::load`], [`Config::parse`], [`Config::from_urls`]: the three ways in
-//! * [`Source`], [`Target`], [`Mapping`], [`Filter`], [`Checkpoint`], [`Spool`], [`Repair`], [`Dashboard`], [`Logging`]: the sections
+//! * [`Source`], [`Target`], [`Mapping`], [`Filter`], [`Conflict`], [`Limits`], [`Checkpoint`], [`Spool`], [`Repair`], [`Dashboard`], [`Logging`]: the sections
 //! * [`mapping`]: which database of the source goes where
+//! * [`check_task_name`]: for the command line
 //! * [`Config::differences`]: what a reload finds changed
 //! * [`Problems`], [`Warning`]: what to tell the operator
 //!
@@ -30,7 +31,8 @@ pub use address::{Address, NotAnAddress};
 pub use filter::Filter;
 pub use mapping::{Databases, Destination, Mapping};
 pub use problem::{Problem, Problems, Warning};
+pub use read::check_task_name;
 pub use settings::{
-    Checkpoint, Config, Dashboard, ExistingData, Level, LogFormat, Logging, Repair, Source, Spool, Target,
-    TargetType, Tls, WhenFull,
+    Checkpoint, Config, Conflict, Dashboard, ExistingData, Level, Limits, LogFormat, Logging, Repair, Source,
+    Spool, Target, TargetType, Tls, WhenFull,
 };

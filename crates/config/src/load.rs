@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::document::{Content, Document};
 use crate::read::{self, Side};
 use crate::reader::Reader;
-use crate::{Config, ExistingData, Mapping, Problem, Problems, Source, Target, TargetType};
+use crate::{Config, Conflict, ExistingData, Mapping, Problem, Problems, Source, Target, TargetType};
 
 impl Config {
     /// Reads and validates `file`. `env` looks up an environment variable (`DF2REDIS_SOURCE_PASSWORD`,
@@ -75,14 +75,15 @@ impl Config {
 
 fn sections(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Config {
     let source = source(reader, env);
-    let target = target(reader, env);
+    let conflict = read::conflict(reader);
+    let target = target(reader, env, conflict);
     if let Some(both) = target.addrs.iter().find(|addr| source.addrs.contains(addr))
         && let Some(found) = reader.get("target.addr")
     {
         let message = format!("{both} is also the source");
         reader.problem(&found.place, message, Some("source and target must be different servers"));
     }
-    read::not_built_yet(reader);
+    let task_name = read::task_name(reader);
     Config {
         mapping: Mapping { databases: read::databases(reader, target.kind) },
         filter: read::filter(reader),
@@ -92,7 +93,11 @@ fn sections(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Co
         spool: read::spool(reader),
         repair: read::repair(reader),
         dashboard: read::dashboard(reader),
-        logging: read::logging(reader),
+        logging: read::logging(reader, task_name.as_deref()),
+        conflict,
+        limits: read::limits(reader),
+        status_file: read::status_file(reader),
+        task_name,
         warnings: Vec::new(),
     }
 }
@@ -114,7 +119,7 @@ fn source(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Sour
     }
 }
 
-fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Target {
+fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>, conflict: Conflict) -> Target {
     let kinds = [
         ("redis-cluster", TargetType::Cluster),
         ("redis-standalone", TargetType::Standalone),
@@ -128,6 +133,25 @@ fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Targ
         ("flush", ExistingData::Flush),
     ];
     let on_existing_data = reader.word("target.on_existing_data", "choice", &existing);
+    if conflict != Conflict::Overwrite
+        && let Some(found) = reader.get("conflict.policy")
+    {
+        match on_existing_data {
+            Some(ExistingData::Flush) => {
+                let message = "target.on_existing_data: flush removes what could be in conflict";
+                reader.problem(&found.place, message.into(), Some("keep one of the two"));
+            }
+            Some(ExistingData::Refuse) => {
+                reader.warn(&found.place, "has no effect: target.on_existing_data is refuse");
+            }
+            _ => {}
+        }
+    }
+    // Who says what to do about single keys means to start on data.
+    let silent = match conflict {
+        Conflict::Overwrite => ExistingData::Refuse,
+        Conflict::Skip | Conflict::Panic => ExistingData::Reconcile,
+    };
     let loss_window = read::loss_window(reader);
     let common = read::endpoint(reader, Side::Target, env);
     if kind == TargetType::Standalone
@@ -143,7 +167,7 @@ fn target(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Targ
         username: common.username,
         password: common.password,
         tls: common.tls,
-        on_existing_data: on_existing_data.unwrap_or(ExistingData::Refuse),
+        on_existing_data: on_existing_data.unwrap_or(silent),
         loss_window,
     }
 }

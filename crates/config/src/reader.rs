@@ -189,11 +189,6 @@ impl<'d> Reader<'d> {
         });
     }
 
-    /// Refuses a setting of the contract that this version does not carry out.
-    pub(crate) fn not_available(&mut self, place: &Place, hint: &str) {
-        self.problem(place, "not available in this version".into(), Some(hint));
-    }
-
     /// Records a warning at a place.
     pub(crate) fn warn(&mut self, place: &Place, message: &str) {
         let line = self.document.line(&place.at);

@@ -26,6 +26,14 @@ pub struct Config {
     pub spool: Spool,
     /// How far a repair goes.
     pub repair: Repair,
+    /// What happens where the target holds a key already.
+    pub conflict: Conflict,
+    /// What the target is spared.
+    pub limits: Limits,
+    /// What this replication is called; letters, digits and `._:-`, at most 64.
+    pub task_name: Option<String>,
+    /// Where the status is written as JSON every few seconds.
+    pub status_file: Option<PathBuf>,
     /// The HTTP status page.
     pub dashboard: Dashboard,
     /// What is logged.
@@ -96,6 +104,26 @@ pub enum ExistingData {
     Merge,
     /// Write over it, then remove what the source lacks.
     Reconcile,
+}
+
+/// `conflict.policy`: what a first full sync does where the target holds a key of the same name already. Never about keys
+/// that were written under the checkpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Conflict {
+    /// The key is written over.
+    #[default]
+    Overwrite,
+    /// The target's key stays as it is, and the source's is left out from then on.
+    Skip,
+    /// The run ends.
+    Panic,
+}
+
+/// The `limits` section.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Commands per second to the target, over all its nodes; 0: no limit.
+    pub qps: u64,
 }
 
 /// How a TLS connection is verified. Files existed when the configuration was loaded.
@@ -197,11 +225,15 @@ pub struct Logging {
     pub level: Level,
     /// Shape of a line.
     pub format: LogFormat,
+    /// A file beside stderr; its directory existed when the configuration was loaded.
+    pub file: Option<PathBuf>,
+    /// Whether stderr gets the lines; always without a file.
+    pub console: bool,
 }
 
 impl Default for Logging {
     fn default() -> Logging {
-        Logging { level: Level::Info, format: LogFormat::Text }
+        Logging { level: Level::Info, format: LogFormat::Text, file: None, console: true }
     }
 }
 

@@ -42,7 +42,7 @@ target:
     cert_file: /no/such/cert.pem
     sni: x
 limits:
-  qps: 100
+  qps: many
 logging: {level: loud,
   format: text}
 ";
@@ -58,7 +58,7 @@ f.yaml:8: target.tls: a client certificate needs cert_file and key_file (give bo
 f.yaml:10: target.tls.ca_file: /no/such/ca.pem: no such file (give a readable file in PEM form)
 f.yaml:11: target.tls.cert_file: /no/such/cert.pem: no such file (give a readable file in PEM form)
 f.yaml:12: target.tls.sni: unknown key (the nearest known key is target.tls.ca_file)
-f.yaml:14: limits.qps: not available in this version (remove it or write 0; there is no limit)
+f.yaml:14: limits.qps: not a number of commands (write commands per second, at most 10000000; 0 for no limit)
 f.yaml:15: logging.level: unknown level \"loud\" (the nearest is debug; one of trace, debug, info, warn, error)"
     );
 }
@@ -118,22 +118,41 @@ fn unknown_and_repeated_keys() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused() {
-    for (more, path) in [
-        ("conflict:\n  policy: skip\n", "conflict.policy"),
-        ("conflict: {policy: panic}\n", "conflict.policy"),
-        ("advanced:\n  qps: 5\n", "advanced.qps"),
-        ("logging:\n  file: x.log\n", "logging.file"),
-        ("log:\n  dir: logs\n", "log.dir"),
-        ("taskName: t\n", "taskName"),
-    ] {
-        let message = with(more);
-        assert!(message.contains(&format!(" {path}: not available in this version")), "{message}");
-        assert_eq!(message.lines().count(), 1, "{message}");
+fn names_policies_limits_and_logs() {
+    const NAME: &str = "(write letters, digits and . _ : - only, at most 64)";
+    one("task_name: a b\n", &format!("f.yaml:6: task_name: not a name: \"a b\" {NAME}"));
+    one(
+        &format!("taskName: {}\n", "x".repeat(65)),
+        &format!("f.yaml:6: taskName: 65 characters are too many for a name {NAME}"),
+    );
+    one(
+        "conflict: {policy: replace}\n",
+        "f.yaml:6: conflict.policy: unknown policy \"replace\" (the nearest is panic; one of overwrite, skip, panic)",
+    );
+    one(
+        "  on_existing_data: flush\nconflict:\n  policy: skip\n",
+        "f.yaml:8: conflict.policy: target.on_existing_data: flush removes what could be in conflict (keep one of the two)",
+    );
+    one(
+        "advanced:\n  qps: 10000001\n",
+        "f.yaml:7: advanced.qps: more than 10000000 (write commands per second, at most 10000000; 0 for no limit)",
+    );
+    for key in ["logging:\n  file: /no/such/x.log\n", "log:\n  dir: /no/such\n"] {
+        let message = with(key);
+        let place = if key.contains("dir") { "log.dir" } else { "logging.file" };
+        let expected = format!(
+            "f.yaml:7: {place}: the directory /no/such does not exist (make it, or log to stderr only)"
+        );
+        assert_eq!(message, expected);
     }
-    // What asks for nothing is not refused.
-    let off = format!("{GOOD}limits: {{qps: 0}}\nlogging: {{file: \"\"}}\ntaskName:\n");
-    assert!(Config::parse("f", &off, &|_| None).is_ok());
+    one(
+        "logging:\n  console: perhaps\n",
+        "f.yaml:7: logging.console: unknown switch \"perhaps\" (the nearest is yes; one of true, on, yes, false, off, no)",
+    );
+    one(
+        "statusFile: /tmp/\n",
+        "f.yaml:6: statusFile: /tmp/ is a directory (name a file in it, for example status.json)",
+    );
 }
 
 #[test]

@@ -64,13 +64,16 @@ fn every_setting_that_differs_is_named() {
     let config = plain(TWO);
     assert_eq!(config.differences(&config.clone()), <[&str; 0]>::default());
     let all = "source: {addr: \"s:9\", username: u, password: p, tls: true, listening_port: 7}\n\
-        target: {addr: \"t:9\", type: redis-standalone, username: u, password: p, tls: true, on_existing_data: flush}\n\
+        target: {addr: \"t:9\", type: redis-standalone, username: u, password: p, tls: true, on_existing_data: merge}\n\
         mapping: {databases: keep}\ncheckpoint: {dir: /elsewhere, interval: 1}\nspool: {memory: 1GiB}\n\
         filter: {deny_keys: a, allow_keys: b, deny_key_prefixes: a, allow_key_prefixes: b, deny_databases: 1, allow_databases: 2, \
         deny_types: set, allow_types: hash, deny_commands: DEL, allow_commands: SET}\n\
-        dashboard: {addr: \"\"}\nlogging: {level: debug, format: json}\n";
+        dashboard: {addr: \"\"}\nlogging: {level: debug, format: json, file: ./x.log, console: false}\n\
+        conflict: {policy: skip}\nlimits: {qps: 5}\ntask_name: x\nstatus_file: y\n";
     let found = config.differences(&plain(all));
-    for path in all.lines().flat_map(|line| {
+    let (all_sections, _) = all.split_once("task_name").unwrap();
+    assert!(found.contains(&"task_name") && found.contains(&"status_file"), "{found:?}");
+    for path in all_sections.lines().flat_map(|line| {
         let (section, rest) = line.split_once(": {").unwrap();
         rest.split(", ").map(move |entry| format!("{section}.{}", entry.split(':').next().unwrap()))
     }) {

@@ -4,7 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
-use config::{Config, Databases, Destination, ExistingData, Filter, Level, LogFormat, TargetType, WhenFull};
+use config::{
+    Config, Conflict, Databases, Destination, ExistingData, Filter, Level, LogFormat, TargetType, WhenFull,
+};
 use secrecy::ExposeSecret;
 
 fn parse(text: &str) -> Config {
@@ -163,6 +165,35 @@ fn databases_go_where_the_mapping_says() {
     assert_eq!(cluster.resolve(2), Destination::Drop);
     assert_eq!(cluster.resolve(3), prefix("db3:"));
     assert_eq!(map.for_standalone().resolve(3), Destination::Keep(3));
+}
+
+#[test]
+fn policies_names_limits_and_logs() {
+    let config = with("");
+    assert_eq!((config.conflict, config.limits.qps, config.task_name), (Conflict::Overwrite, 0, None));
+    assert_eq!((config.logging.file, config.logging.console, config.status_file), (None, true, None));
+    // Who says what to do about single keys means to start on data.
+    for (word, policy) in [("skip", Conflict::Skip), ("panic", Conflict::Panic)] {
+        let config = with(&format!("conflict: {{policy: {word}}}\n"));
+        assert_eq!((config.conflict, config.target.on_existing_data), (policy, ExistingData::Reconcile));
+        assert!(config.warnings.is_empty());
+    }
+    let config = with("  on_existing_data: merge\nconflict: {policy: skip}\n");
+    assert_eq!(config.target.on_existing_data, ExistingData::Merge);
+    let config = with("  on_existing_data: refuse\nconflict: {policy: skip}\n");
+    assert_eq!(config.warnings[0].path, "conflict.policy");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().display();
+    let named = |text: &str| with(&text.replace("DIR", &path.to_string())).logging;
+    assert_eq!(named("logging: {file: DIR/x.log}\n").file.unwrap(), dir.path().join("x.log"));
+    assert_eq!(named("logging: {file: DIR}\n").file.unwrap(), dir.path().join("df2redis.log"));
+    let logging = named("taskName: orders\nlog: {dir: DIR, consoleEnabled: false}\n");
+    assert_eq!((logging.file.unwrap(), logging.console), (dir.path().join("orders.log"), false));
+    let config = with("logging: {console: off}\ntask_name: a.b\nstatusFile: s.json\nlimits: {qps: 7}\n");
+    assert!(config.logging.console, "somebody has to hear of it");
+    assert_eq!(config.warnings[0].path, "logging.console");
+    assert_eq!((config.task_name.as_deref(), config.limits.qps), (Some("a.b"), 7));
+    assert_eq!(config.status_file.unwrap().to_str(), Some("s.json"));
 }
 
 #[test]

@@ -61,7 +61,9 @@ const FLOW_FRACTIONS: [PerFlowFraction; 2] = [
 
 /// The whole report.
 pub fn text(report: &Report) -> String {
-    let mut registry = Registry::with_prefix("df2redis");
+    let labels = Some(&report.task_name).filter(|name| !name.is_empty());
+    let labels = labels.map(|name| ("task".into(), name.clone().into()));
+    let mut registry = Registry::with_prefix_and_labels("df2redis", labels.into_iter());
     phases(&mut registry, report);
     totals(&mut registry, report);
     flows(&mut registry, report);
@@ -100,6 +102,7 @@ fn totals(registry: &mut Registry, report: &Report) {
     let removed = Counters::default();
     removed.get_or_create(&Vec::new()).inc_by(report.removed_keys);
     registry.register("removed_keys", "Keys removed because the source lacks them", removed);
+    gauge(registry, "existing_keys", "Keys that the target had before, and that stay", report.existing_keys);
     gauge(registry, "not_in_sync", "Keys that are not in sync", report.not_in_sync_count);
     gauge(registry, "spool_memory_bytes", "Bytes held back in memory", report.spool.memory_bytes);
     gauge(registry, "spool_disk_bytes", "Bytes held back on disk", report.spool.disk_bytes);

@@ -291,6 +291,7 @@ impl FlowTask {
             }
         }
         self.room().await?;
+        self.shared.throttle.spend(commands.len());
         let origin = self.open(place);
         for command in commands {
             match place.is_executed() {
@@ -540,6 +541,7 @@ impl FlowTask {
             key: name,
             effect: Effect::Overwrite,
         };
+        self.shared.throttle.spend(1);
         self.router.send(command, origin);
     }
 }

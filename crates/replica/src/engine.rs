@@ -1,6 +1,7 @@
 //! Attach, run, back off, attach again.
 
 mod attempts;
+mod first;
 mod prepare;
 mod reach;
 
@@ -97,7 +98,8 @@ impl Replica {
         let Some(target) = self.target().await? else { return Ok(Finished::Stopped) };
         startup::check_identity(&self.settings, ledger.state().as_ref(), &target)?;
         let mapping = self.settings.mapping(target.is_cluster())?;
-        target.set_name(connection_name(&ledger));
+        let mapping = self.recall_existing(mapping, &ledger).await?;
+        target.set_name(self.connection_name(&ledger));
         if !self.retire(&target, &ledger).await? {
             return Ok(Finished::Stopped);
         }
@@ -320,6 +322,14 @@ impl Replica {
         }
     }
 
+    /// The name of all our connections to the target.
+    fn connection_name(&self, ledger: &Ledger) -> String {
+        match &self.settings.task_name {
+            Some(task) => format!("{}:{task}", connections(ledger)),
+            None => connections(ledger),
+        }
+    }
+
     /// The pause between two attempts; the session goes on meanwhile.
     async fn pause(&self, run: &mut Run) -> Result<Option<Finished>, Error> {
         self.wait(run.attempts.pause(), run).await
@@ -379,8 +389,8 @@ async fn ended(session: &mut Option<Session>) -> Ending {
     }
 }
 
-/// The name of all our connections to the target.
-fn connection_name(ledger: &Ledger) -> String {
+/// The beginning of the names of all our connections to the target: what a task is called may change.
+fn connections(ledger: &Ledger) -> String {
     format!("df2redis-{}", ledger.name())
 }
 

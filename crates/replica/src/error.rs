@@ -81,6 +81,15 @@ pub enum Error {
         /// Keys in it.
         keys: u64,
     },
+    /// The target holds more keys than can be kept apart.
+    #[error(
+        "the target holds more than {keys} keys under names of the mapping, too many for conflict.policy skip or panic; narrow the \
+         filter, map to another prefix, or use overwrite"
+    )]
+    TooManyExisting {
+        /// Keys found until then.
+        keys: usize,
+    },
     /// The source is too old: nothing says where its journal begins.
     #[error("source: its snapshot has no JOURNAL_OFFSET; releases of Dragonfly before 1.4 are not supported")]
     NoJournalOffset,
@@ -132,6 +141,7 @@ impl Error {
             | Error::OtherTarget { .. }
             | Error::ForeignData { .. }
             | Error::Conflict { .. }
+            | Error::TooManyExisting { .. }
             | Error::Collision(_) => Exit::Failed,
         }
     }

@@ -89,6 +89,8 @@ pub struct FlowTask {
     told: u64,
     /// `next` when a checkpoint was last asked for because of the number of records.
     asked_at: u64,
+    /// It waits because of `limits.qps`.
+    throttled: bool,
     /// Whoever waits for records to be dispatched.
     passing: Vec<(u64, oneshot::Sender<()>)>,
     /// Whoever waits for keys to leave repair.
@@ -100,7 +102,7 @@ impl FlowTask {
     pub fn new(flow: usize, shared: Arc<Shared>, status: Arc<FlowStatus>, channels: Channels) -> Self {
         let options = RouterOptions {
             rules: shared.rules,
-            name: Some(format!("df2redis-{}", shared.ledger.name())),
+            name: Some(shared.connection_name.clone()),
             repair: shared.repair,
             durability: shared.nodes.clone(),
         };
@@ -136,6 +138,7 @@ impl FlowTask {
             asked_to_extend: 0,
             told: 0,
             asked_at: 0,
+            throttled: false,
             passing: Vec::new(),
             leaving: Vec::new(),
         }
@@ -210,7 +213,10 @@ impl FlowTask {
         let mut offset = None;
         loop {
             self.now_ms = self.shared.clock.now_ms();
-            while let Some(item) = decoder.next().map_err(|e| End::StartOver(format!("snapshot: {e}")))? {
+            loop {
+                self.turn().await?;
+                let item = decoder.next().map_err(|e| End::StartOver(format!("snapshot: {e}")))?;
+                let Some(item) = item else { break };
                 match item {
                     rdb::Item::FullSyncEnd => {
                         self.settle_snapshot().await?;
@@ -244,7 +250,10 @@ impl FlowTask {
         decoder.feed(rest);
         loop {
             self.now_ms = self.shared.clock.now_ms();
-            while let Some(entry) = decoder.next().map_err(|e| End::StartOver(format!("journal: {e}")))? {
+            loop {
+                self.turn().await?;
+                let entry = decoder.next().map_err(|e| End::StartOver(format!("journal: {e}")))?;
+                let Some(entry) = entry else { break };
                 let lsn = counter
                     .observe(&entry)
                     .map_err(|e| End::StartOver(format!("flow {}: {e}", self.flow)))?;
@@ -347,7 +356,9 @@ impl FlowTask {
         self.status.applied.store(applied, Relaxed);
         let levels = self.channels.input.gauge().levels();
         self.status.set_spool(levels.memory, levels.disk, levels.stalled);
-        self.status.set_router(self.router.counters(), self.router.waiting());
+        let waiting =
+            self.router.waiting().or(self.throttled.then_some("limits.qps allows no more commands yet"));
+        self.status.set_router(self.router.counters(), waiting);
         self.channels.applied.send_if_modified(|value| std::mem::replace(value, applied) != applied);
     }
 

@@ -28,6 +28,7 @@
 //! | [`source`] | questions to the source beside the replication |
 //! | [`startup`] | is this our target, may we write to it |
 //! | [`status`] | what the program says about itself |
+//! | [`throttle`] | how many commands a second |
 //! | [`settings`] | the configuration as the engine needs it |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -53,6 +54,7 @@ pub mod source;
 mod source_watch;
 pub mod startup;
 pub mod status;
+pub mod throttle;
 
 pub use engine::{Finished, Goal, Replica, Stop};
 pub use error::{Error, Exit};

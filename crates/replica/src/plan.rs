@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use checkpoint::{Phase as Stored, State};
 use command::Mapping;
-use config::ExistingData;
+use config::{Conflict, ExistingData};
 use flow::{AttachError, FullReason};
 use handshake::{Control, Greeting, Identity, Release, ResumeStyle};
 use resp::Class;
@@ -112,6 +112,13 @@ pub enum Existing {
     Merged {
         /// Keys on the target.
         keys: u64,
+    },
+    /// They are not ours, and stay; a key of the source with the name of one is left out, or ends the run.
+    Protected {
+        /// Keys on the target.
+        keys: u64,
+        /// Whether it ends the run.
+        stop: bool,
     },
     /// They are not ours: the mapped databases are emptied first.
     Flushed {
@@ -245,6 +252,11 @@ fn existing(settings: &Settings, state: Option<&State>, sync: &Sync, keys: u64) 
         (Sync::Partial { .. }, _) => Existing::Kept { keys },
         (Sync::Full(_), _) if known => Existing::Ours { keys, reconcile: choice != ExistingData::Merge },
         (Sync::Full(_), ExistingData::Refuse) => Existing::Refused { keys },
+        (Sync::Full(_), ExistingData::Merge | ExistingData::Reconcile)
+            if settings.conflict != Conflict::Overwrite =>
+        {
+            Existing::Protected { keys, stop: settings.conflict == Conflict::Panic }
+        }
         (Sync::Full(_), ExistingData::Reconcile) => Existing::Ours { keys, reconcile: true },
         (Sync::Full(_), ExistingData::Merge) => Existing::Merged { keys },
         (Sync::Full(_), ExistingData::Flush) => Existing::Flushed { keys },

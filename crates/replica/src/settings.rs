@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use command::{Filter, FilterRules, Mapping, Pattern, Rule, ValueType};
 use config::mapping::Choice;
-use config::{Config, Databases, ExistingData, TargetType};
+use config::{Config, Conflict, Databases, ExistingData, TargetType};
 use flow::SourceOptions;
 use resp::{ConnectOptions, Tls, TlsOptions};
 use router::{Expected, TargetOptions};
@@ -17,6 +17,7 @@ use rules::Rules;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::throttle::Throttle;
 
 /// Announced to the source where the configuration names no port.
 const LISTENING_PORT: u16 = 6380;
@@ -30,6 +31,12 @@ pub struct Settings {
     pub target: TargetOptions,
     /// What a first full sync does with data it finds.
     pub on_existing_data: ExistingData,
+    /// What happens to single keys that are there already.
+    pub conflict: Conflict,
+    /// How many commands a second go to the target; shared with whoever may change it.
+    pub throttle: Arc<Throttle>,
+    /// What this replication is called.
+    pub task_name: Option<String>,
     /// Directory of the checkpoint.
     pub checkpoint_dir: PathBuf,
     /// Longest time between two durable checkpoints.
@@ -103,6 +110,9 @@ impl Settings {
             sources,
             target: TargetOptions { expected, seeds },
             on_existing_data: config.target.on_existing_data,
+            conflict: config.conflict,
+            throttle: Arc::new(Throttle::new(config.limits.qps)),
+            task_name: config.task_name.clone(),
             checkpoint_dir: config.checkpoint.dir.clone(),
             checkpoint_interval: config.checkpoint.interval,
             spool_memory: usize::try_from(config.spool.memory).unwrap_or(usize::MAX),

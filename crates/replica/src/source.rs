@@ -102,6 +102,26 @@ impl SourceSide {
         reply.as_array()?.get(1)?.as_str()?.parse().ok()
     }
 
+    /// A page of the names of a database that fit a pattern, and where the next one begins; `0`: nowhere.
+    pub async fn scan(
+        &mut self,
+        db: u32,
+        cursor: &Bytes,
+        pattern: &Bytes,
+    ) -> Result<(Bytes, Vec<Bytes>), Unanswered> {
+        let args: [&[u8]; 6] = [b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"10000"];
+        let reply = self.connection(db).await?.call(&args).await?;
+        let reply = answer(&self.options.addr, reply)?;
+        match reply.as_array() {
+            Some([cursor, names]) => {
+                let cursor = cursor.as_bytes().cloned().ok_or(Unanswered::Unexpected)?;
+                let names = names.as_array().ok_or(Unanswered::Unexpected)?;
+                Ok((cursor, names.iter().filter_map(|name| name.as_bytes().cloned()).collect()))
+            }
+            _ => Err(Unanswered::Unexpected),
+        }
+    }
+
     /// Which of these keys do not exist, in the order given.
     pub async fn missing(&mut self, keys: &[SourceKey]) -> Result<Vec<SourceKey>, Unanswered> {
         self.select(keys, "EXISTS", |reply| match reply {

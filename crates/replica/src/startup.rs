@@ -1,6 +1,6 @@
 //! Before the first byte is written: is this the target the checkpoint knows, and may we write to it.
 
-use checkpoint::{Kept, NodeMark, Phase, State, TargetIdentity};
+use checkpoint::{Kept, NodeMark, State, TargetIdentity};
 use command::Mapping;
 use config::ExistingData;
 use router::durability::{self, Mark};
@@ -10,7 +10,6 @@ use tracing::{info, warn};
 
 use crate::error::Error;
 use crate::global;
-use crate::ledger::Ledger;
 use crate::settings::Settings;
 
 /// The target's identity in the checkpoint's form.
@@ -47,22 +46,16 @@ pub fn check_identity(settings: &Settings, state: Option<&State>, target: &Targe
     }
 }
 
-/// Before a full sync that is the first one of this checkpoint: what to do with data that is there already. Returns
-/// whether there is any that stays.
+/// Before the first full sync of a checkpoint: what to do with data that is there already. Returns whether there is any
+/// that stays. From here on the target is named: what a crash leaves behind is ours.
 ///
 /// # Errors
 /// [`Error::ForeignData`] unless the configuration says otherwise; the target's.
 pub async fn first_contact(
     settings: &Settings,
-    ledger: &Ledger,
     target: &std::sync::Arc<Target>,
     mapping: &Mapping,
 ) -> Result<bool, Error> {
-    // From here on the target is named: what a crash leaves behind is ours.
-    let known = matches!(ledger.state(), Some(state) if state.phase != Phase::None);
-    if known {
-        return Ok(true);
-    }
     let mut side = Side::new(target.clone());
     let keys = router::sweep::count(&mut side).await?;
     if keys == 0 {

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::Duration;
 
 use checkpoint::NotInSync;
@@ -89,6 +89,9 @@ pub struct Status {
     nodes: Mutex<Vec<NodeStatus>>,
     /// Records per flow that the source keeps; [`u64::MAX`] if that is not known.
     backlog: AtomicU64,
+    /// Keys that the target had before, and that stay.
+    existing: AtomicU64,
+    task: OnceLock<String>,
     owns_checkpoint: AtomicBool,
     hearts: Hearts,
     stall: Mutex<Stall>,
@@ -129,10 +132,22 @@ impl Status {
             repaired: Mutex::default(),
             nodes: Mutex::default(),
             backlog: AtomicU64::new(u64::MAX),
+            existing: AtomicU64::new(0),
+            task: OnceLock::new(),
             owns_checkpoint: AtomicBool::new(false),
             hearts: Hearts::new(),
             stall: Mutex::default(),
         })
+    }
+
+    /// What the replication is called; the first word counts.
+    pub fn set_task_name(&self, name: String) {
+        let _ = self.task.set(name);
+    }
+
+    /// How many keys of the target stay as they were before the first full sync.
+    pub fn set_existing(&self, keys: u64) {
+        self.existing.store(keys, Relaxed);
     }
 
     /// Registers a task that the replication cannot do without: it has to beat within `deadline` as long as it lives.
@@ -402,6 +417,7 @@ impl Status {
         let disk_bytes = flows.iter().map(|f| f.spooled_disk_bytes).sum();
         Report {
             running: true,
+            task_name: self.task.get().cloned().unwrap_or_default(),
             phase: place.phase,
             phase_since_ms: place.since_ms,
             detail,
@@ -437,6 +453,7 @@ impl Status {
             not_on_target: lacking,
             ignored_records: lock(&self.ignored).iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
             filtered: self.filtered_report(),
+            existing_keys: self.existing.load(Relaxed),
             not_in_sync_count: *count,
             not_in_sync_by_cause: self.not_in_sync_by_cause(first),
             not_in_sync: first.iter().map(NotInSyncReport::of).collect(),

@@ -62,7 +62,8 @@ pub(crate) enum Ended {
 }
 
 impl Target {
-    /// Ends every connection called `name` on every node: those of an earlier process that used the same checkpoint.
+    /// Ends every connection called `name`, or `name:` and anything behind it, on every node: those of an earlier process that
+    /// used the same checkpoint.
     ///
     /// To be called before the first connection with this name is opened; that one would be ended with them.
     ///
@@ -117,7 +118,10 @@ async fn end_named(connection: &mut Connection, name: &str) -> Result<Option<usi
     loop {
         let found: Vec<i64> = match list(connection).await? {
             Listed::Clients(clients) => {
-                clients.into_iter().filter(|c| c.name == name).map(|c| c.id).collect()
+                let ours = |c: &Client| {
+                    c.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+                };
+                clients.into_iter().filter(ours).map(|c| c.id).collect()
             }
             Listed::Forbidden => return Ok(None),
         };

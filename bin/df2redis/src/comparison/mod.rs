@@ -31,7 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Compares as the command line says.
 pub(crate) fn run(config: &Config, arguments: &arguments::Check) -> Result<ExitCode, Failure> {
-    let terminal = logging::init(&config.logging);
+    // The log file is the daemon's; who compares sits in front of it.
+    let on_stderr = config::Logging { file: None, console: true, ..config.logging.clone() };
+    let terminal = logging::init(&on_stderr, config.task_name.as_deref())?;
     for warning in &config.warnings {
         warn!("{warning}");
     }

@@ -3,6 +3,7 @@
 mod address;
 mod notify;
 mod reload;
+pub(crate) mod status_file;
 mod watch;
 
 pub(crate) use self::watch::watch;

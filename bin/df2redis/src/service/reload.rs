@@ -1,14 +1,17 @@
 //! SIGHUP: the configuration is read again, and what can change safely changes.
 
+use std::sync::Arc;
+
 use config::Config;
+use replica::throttle::Throttle;
 use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
 
 use crate::failure::Failure;
 use crate::logging::Terminal;
 
-/// The setting that is applied at once. Everything else is built into connections, checkpoint and spool.
-const APPLIED: &str = "logging.level";
+/// The settings that are applied at once. Everything else is built into connections, checkpoint and spool.
+const APPLIED: [&str; 2] = ["logging.level", "limits.qps"];
 
 /// A run that can read its configuration again.
 pub(crate) struct Reload<F> {
@@ -18,6 +21,8 @@ pub(crate) struct Reload<F> {
     pub(crate) load: F,
     /// The log.
     pub(crate) terminal: Terminal,
+    /// How many commands a second.
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl<F: Fn() -> Result<Config, Failure>> Reload<F> {
@@ -29,6 +34,10 @@ impl<F: Fn() -> Result<Config, Failure>> Reload<F> {
     }
 
     fn reload(&mut self) {
+        // Whatever becomes of the configuration: whoever moved the log away sends a signal for it.
+        if let Err(error) = self.terminal.reopen() {
+            error!(%error, "the log file is not opened again; the old one is written to");
+        }
         let new = match (self.load)() {
             Ok(new) => new,
             Err(failure) => {
@@ -40,12 +49,17 @@ impl<F: Fn() -> Result<Config, Failure>> Reload<F> {
             warn!("{warning}");
         }
         let changed = self.config.differences(&new);
-        let (applied, later): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(|path| *path == APPLIED);
+        let (applied, later): (Vec<&str>, Vec<&str>) =
+            changed.into_iter().partition(|path| APPLIED.contains(path));
         if let Err(error) = self.terminal.set_level(new.logging.level) {
             error!(%error, "configuration not reloaded; the log level cannot be changed");
             return;
         }
         self.config.logging.level = new.logging.level;
+        if self.config.limits != new.limits {
+            self.throttle.set(new.limits.qps);
+            self.config.limits = new.limits;
+        }
         info!(applied = list(&applied), "configuration reloaded");
         if !later.is_empty() {
             warn!(settings = list(&later), "changed settings that need a restart");

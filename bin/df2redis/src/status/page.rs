@@ -43,6 +43,9 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
     let since = seconds(seconds_since(report.phase_since_ms));
     let ready = if report.ready { "in sync with the journal" } else { "not ready" };
     writeln!(page, "df2redis     running for {}, {ready}", seconds(report.uptime_s))?;
+    if !report.task_name.is_empty() {
+        writeln!(page, "task         {}", report.task_name)?;
+    }
     writeln!(page, "phase        {} for {since}", report.phase)?;
     if !report.detail.is_empty() {
         writeln!(page, "             {}", report.detail)?;
@@ -103,6 +106,9 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
         for (by, count) in counts {
             writeln!(page, "left out     {} {what}, by {by}", number(*count))?;
         }
+    }
+    if report.existing_keys > 0 {
+        writeln!(page, "kept         {} keys that the target had before", number(report.existing_keys))?;
     }
     if !dashboard.is_empty() {
         writeln!(page, "dashboard    http://{dashboard}/")?;

@@ -63,6 +63,8 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         not_on_target: Vec::new(),
         ignored_records: Default::default(),
         filtered: Default::default(),
+        existing_keys: 0,
+        task_name: config.task_name.clone().unwrap_or_default(),
         not_in_sync_count: count,
         not_in_sync_by_cause: Default::default(),
         not_in_sync: listed.iter().map(NotInSyncReport::of).collect(),

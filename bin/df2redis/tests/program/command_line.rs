@@ -88,10 +88,6 @@ fn what_is_not_built_yet_is_refused() {
         &["dashboard", "--config", "a", "--addr", ":8080"],
         "df2redis: `dashboard` is not available in this version; `df2redis replicate` serves the status page at dashboard.addr",
     );
-    refused(
-        &["replicate", "--config", "a", "--task-name", "b"],
-        "df2redis: --task-name is not available in this version; leave it out",
-    );
 }
 
 #[test]

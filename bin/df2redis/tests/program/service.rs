@@ -136,6 +136,98 @@ fn a_hangup_reloads_the_log_level_and_never_ends_it() {
 }
 
 #[test]
+fn the_log_goes_to_a_file_that_may_be_moved_away() {
+    let scene = scene();
+    let path = |name: &str| scene.dir.path().join(name);
+    let log = |name: &str| std::fs::read_to_string(path(name)).unwrap_or_default();
+    let config = |level: &str| {
+        let file = path("x.log");
+        format!("logging: {{file: {file:?}, console: false, level: {level}}}\ntask_name: orders\n")
+    };
+    scene.reconfigure(&config("info"));
+    let mut process = scene.start("replicate");
+    scene.wait_ready();
+    wait::until(PATIENCE, "lines in the file", || log("x.log").contains("phase=\"stable\""));
+    assert!(log("x.log").lines().all(|line| line.ends_with(" task=orders")), "{}", log("x.log"));
+    assert_eq!(scene.log(), "", "nothing on stderr");
+    std::fs::rename(path("x.log"), path("x.log.1")).unwrap();
+    process.signal("HUP");
+    wait::until(PATIENCE, "a new file", || log("x.log").contains("configuration reloaded"));
+    assert!(!log("x.log.1").contains("configuration reloaded"));
+    // A directory in the way: the old file goes on, and says so.
+    std::fs::remove_file(path("x.log")).unwrap();
+    std::fs::create_dir(path("x.log")).unwrap();
+    process.signal("HUP");
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0);
+    // What ends a start is in the file as well.
+    std::fs::remove_dir(path("x.log")).unwrap();
+    let mut client = scene.target.client();
+    client.call(&["SET", "foreign", "1"]);
+    scene.run("checkpoint reset", &[]);
+    let mut process = scene.start("replicate");
+    assert_eq!(process.wait(), 1);
+    assert!(log("x.log").contains("on_existing_data"), "{}", log("x.log"));
+    assert!(scene.log().contains("on_existing_data"), "{}", scene.log());
+}
+
+#[test]
+fn a_task_has_a_name_everywhere_and_a_status_file() {
+    let scene = scene();
+    let file = scene.dir.path().join("status.json");
+    scene.reconfigure(&format!("statusFile: {file:?}\ntaskName: other\n"));
+    let mut process = scene.start_with("replicate", &["--task-name", "orders"], &[]);
+    scene.wait_ready();
+    let report = || serde_json::from_slice::<Report>(&std::fs::read(&file).ok()?).ok();
+    let found = wait::until_some(PATIENCE, "stable sync in the file", || report().filter(|r| r.ready));
+    assert_eq!((found.task_name.as_str(), found.running), ("orders", true));
+    let (_, metrics) = scenarios::program::get(&scene.dashboard, "/metrics").unwrap();
+    assert!(metrics.contains("df2redis_ready{task=\"orders\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("task=\"orders\",flow=\"0\""), "{metrics}");
+    let clients = scene.target.client().text(&["CLIENT", "LIST"]);
+    assert!(clients.contains(":orders "), "{clients}");
+    assert!(scene.log().contains(" task=orders\n"));
+    assert!(scene.run("status", &[]).stdout.contains("\ntask         orders\n"));
+    // Killed, and started under another name: what was left behind is still found by it.
+    process.signal("STOP");
+    process.signal("KILL");
+    wait::until(PATIENCE, "the end", || process.ended());
+    let mut process = scene.start("replicate");
+    scene.wait_ready();
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0);
+    let found = report().unwrap();
+    assert_eq!((found.phase, found.ready, found.task_name.as_str()), (Phase::Stopped, false, "other"));
+    let wrong = scene.run("replicate", &["--task-name", "a b"]);
+    assert_eq!(wrong.code, 64);
+    assert!(wrong.stderr.starts_with("command line: --task-name: not a name: \"a b\""), "{}", wrong.stderr);
+}
+
+#[test]
+fn commands_a_second_are_limited_until_a_hangup_says_otherwise() {
+    let scene = scene();
+    scene.reconfigure("limits: {qps: 40}\n");
+    let began = std::time::Instant::now();
+    let mut process = scene.start("replicate");
+    scene.wait_ready();
+    // 101 keys; the first two at once.
+    assert!(began.elapsed() > Duration::from_millis(2_300), "{:?}", began.elapsed());
+    for _ in 0..2_000 {
+        scene.source.execute(0, &["INCR", "counter"]);
+    }
+    let waiting =
+        || scenarios::program::get(&scene.dashboard, "/api/status").unwrap().1.contains("limits.qps");
+    wait::until(PATIENCE, "the reason of the lag", waiting);
+    scene.reconfigure("limits: {qps: 0}\n");
+    process.signal("HUP");
+    scene.wait_log("configuration reloaded applied=\"limits.qps\"");
+    let counter = || scene.target.client().text(&["GET", "counter"]);
+    wait::until(PATIENCE, "everything", || counter() == "2000");
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0);
+}
+
+#[test]
 fn status_finds_a_daemon_that_listens_elsewhere() {
     let scene = scene();
     let mut process = scene.start_with("replicate", &["--dashboard-addr", "127.0.0.1:0"], &[]);

@@ -5,9 +5,12 @@ mod databases;
 mod endpoint;
 mod filter;
 mod rest;
+mod service;
 
 pub(crate) use credential::credential;
 pub(crate) use databases::databases;
 pub(crate) use endpoint::{Side, endpoint};
 pub(crate) use filter::filter;
-pub(crate) use rest::{checkpoint, dashboard, logging, loss_window, not_built_yet, repair, spool};
+pub(crate) use rest::{checkpoint, conflict, dashboard, limits, loss_window, repair, spool};
+pub use service::check_task_name;
+pub(crate) use service::{logging, status_file, task_name};

@@ -1,17 +1,19 @@
-//! The sections that are a few scalars, and the settings this version refuses.
+//! The sections that are a few scalars.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::reader::Reader;
 use crate::values;
-use crate::{Checkpoint, Dashboard, Level, LogFormat, Logging, Repair, Spool, Target, WhenFull};
+use crate::{Checkpoint, Conflict, Dashboard, Limits, Repair, Spool, Target, WhenFull};
 
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 const SMALLEST_SPOOL: u64 = 1 << 20;
 const SMALLEST_DISK: u64 = 16 << 20;
 /// In milliseconds. Nobody writes at the source meanwhile.
 const LONGEST_PAUSE: u64 = 1000;
+/// No server takes more.
+const HIGHEST_QPS: u64 = 10_000_000;
 /// Keys are remembered for as long.
 const LONGEST_LOSS: Duration = Duration::from_secs(600);
 
@@ -99,41 +101,17 @@ pub(crate) fn dashboard(reader: &mut Reader<'_>) -> Dashboard {
     reader.parsed("dashboard.addr", hint, str::parse::<Dashboard>).unwrap_or_default()
 }
 
-pub(crate) fn logging(reader: &mut Reader<'_>) -> Logging {
-    let levels = [
-        ("trace", Level::Trace),
-        ("debug", Level::Debug),
-        ("info", Level::Info),
-        ("warn", Level::Warn),
-        ("error", Level::Error),
-    ];
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let default = Logging::default();
-    Logging {
-        level: reader.word("logging.level", "level", &levels).unwrap_or(default.level),
-        format: reader.word("logging.format", "format", &formats).unwrap_or(default.format),
-    }
+pub(crate) fn conflict(reader: &mut Reader<'_>) -> Conflict {
+    let policies = [("overwrite", Conflict::Overwrite), ("skip", Conflict::Skip), ("panic", Conflict::Panic)];
+    reader.word("conflict.policy", "policy", &policies).unwrap_or_default()
 }
 
-/// Refuses the settings of the contract that later versions carry out, unless they ask for what happens anyway.
-pub(crate) fn not_built_yet(reader: &mut Reader<'_>) {
-    const REMOVE: &str = "remove it";
-    for key in ["logging.file", "task_name"] {
-        if let Some(found) = reader.scalar(key).filter(|s| !s.text.is_empty()) {
-            reader.not_available(&found.place, REMOVE);
-        }
-    }
-    if let Some(qps) = reader.scalar("limits.qps") {
-        match qps.text.parse::<u64>() {
-            Ok(0) => {}
-            Ok(_) => reader.not_available(&qps.place, "remove it or write 0; there is no limit"),
-            Err(_) => reader.problem(&qps.place, "not a number".into(), Some("write 0")),
-        }
-    }
-    let policies = [("overwrite", true), ("skip", false), ("panic", false)];
-    if reader.word("conflict.policy", "policy", &policies) == Some(false)
-        && let Some(policy) = reader.scalar("conflict.policy")
-    {
-        reader.not_available(&policy.place, "use overwrite");
-    }
+pub(crate) fn limits(reader: &mut Reader<'_>) -> Limits {
+    let hint = "write commands per second, at most 10000000; 0 for no limit";
+    let qps = reader.parsed("limits.qps", hint, |text| match text.parse::<u64>() {
+        Ok(qps) if qps <= HIGHEST_QPS => Ok(qps),
+        Ok(_) => Err("more than 10000000".into()),
+        Err(_) => Err("not a number of commands".into()),
+    });
+    Limits { qps: qps.unwrap_or(0) }
 }

@@ -30,8 +30,14 @@ impl Attempts {
     /// tried for ever.
     pub(super) fn failed(&mut self, error: Error) -> Result<(), Error> {
         let exit = error.exit();
-        let mismatch =
-            exit == Exit::Usage || matches!(error, Error::Collision(_) | Error::ForeignData { .. });
+        let theirs = matches!(
+            error,
+            Error::Collision(_)
+                | Error::ForeignData { .. }
+                | Error::Conflict { .. }
+                | Error::TooManyExisting { .. }
+        );
+        let mismatch = exit == Exit::Usage || theirs;
         if mismatch || (!self.attached && exit != Exit::Temporary) {
             return Err(error);
         }

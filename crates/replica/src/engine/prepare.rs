@@ -86,6 +86,8 @@ impl Replica {
             repair: refused.is_none(),
             began_empty: false,
             sharding: Sharding::new(flows),
+            throttle: self.settings.throttle.clone(),
+            connection_name: self.connection_name(&run.ledger),
             reconcile: AtomicBool::new(false),
             checkpoint_due: tokio::sync::Notify::new(),
             pace: Pace::for_backlog(backlog).within(self.settings.window),
@@ -202,7 +204,18 @@ impl Replica {
         let known = stored.as_ref().is_some_and(|state| state.phase != Stored::None);
         let replid = &attachment.greeting.replid;
         info!(reason, replid, flows = attachment.flows.len(), repeated = known, "full sync");
-        let found = startup::first_contact(&self.settings, &run.ledger, &run.target, &run.mapping).await?;
+        let found = if known {
+            true
+        } else {
+            self.refuse_collisions(&run.mapping, source).await?;
+            if self.keeps_existing() {
+                self.find_existing(run, source).await?;
+                // What is there is nobody's: nothing of ours can be stale.
+                false
+            } else {
+                startup::first_contact(&self.settings, &run.target, &run.mapping).await?
+            }
+        };
         let merge = self.settings.on_existing_data == ExistingData::Merge;
         if known && merge {
             warn!("keys that the source lacks stay on the target (on_existing_data: merge)");

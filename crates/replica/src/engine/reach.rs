@@ -11,7 +11,7 @@ use router::{Retired, Target};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Attached, PATIENCE, Replica, Run, connection_name, told_to_stop};
+use super::{Attached, PATIENCE, Replica, Run, connections, told_to_stop};
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::phase::Phase;
@@ -106,7 +106,7 @@ impl Replica {
         if !self.settings.rules.on(8) {
             return Ok(true);
         }
-        let name = connection_name(ledger);
+        let name = connections(ledger);
         loop {
             let retired = tokio::select! {
                 biased;

@@ -18,6 +18,7 @@ use crate::fences;
 use crate::ledger::Ledger;
 use crate::sharding::Sharding;
 use crate::status::Status;
+use crate::throttle::Throttle;
 
 /// What all flows of a session share.
 #[derive(Debug)]
@@ -44,6 +45,10 @@ pub struct Shared {
     pub repair: bool,
     /// The target held nothing when the flows began with a snapshot: nothing on it expires but what was sent since.
     pub began_empty: bool,
+    /// How many commands a second.
+    pub throttle: Arc<Throttle>,
+    /// What connections to the target are called.
+    pub connection_name: String,
     /// Which flow carries a key.
     pub sharding: Sharding,
     /// The target may hold keys that the source lacks.

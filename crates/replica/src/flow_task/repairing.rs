@@ -264,6 +264,10 @@ impl FlowTask {
             if self.repairs.next_due().is_none_or(|lsn| lsn > self.next && self.shared.rules.on(17)) {
                 return Ok(());
             }
+            // With the next look; they are looked at again soon.
+            if self.shared.throttle.pause().is_some() {
+                return Ok(());
+            }
             let reserved = self.reserved_now();
             let Some(placement) = self.repairs.due(self.next, reserved) else {
                 if self.repairs.next_due().is_some_and(|lsn| lsn > reserved) {

@@ -103,6 +103,30 @@ impl FlowTask {
         }
     }
 
+    /// Waits until `limits.qps` allows the next record or value. Meanwhile replies are dealt with and orders obeyed.
+    pub(super) async fn turn(&mut self) -> Result<(), End> {
+        while let Some(pause) = self.shared.throttle.pause() {
+            self.throttled = true;
+            self.router.flush();
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+                () = self.router.next_event() => {
+                    self.record_doubts().await?;
+                    self.publish();
+                }
+                Some(order) = self.channels.orders.recv() => {
+                    self.obey(order).await?;
+                    self.record_doubts().await?;
+                }
+                () = tokio::time::sleep(pause) => self.publish(),
+            }
+            self.step_repairs().await?;
+        }
+        self.throttled = false;
+        Ok(())
+    }
+
     /// Waits for room for another record's commands.
     pub(crate) async fn room(&mut self) -> Result<(), End> {
         while !self.router.has_room() {

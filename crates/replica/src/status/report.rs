@@ -17,6 +17,9 @@ use crate::phase::Phase;
 pub struct Report {
     /// Whether a daemon runs; false where this was read from the checkpoint.
     pub running: bool,
+    /// What the replication is called; empty where it has no name.
+    #[serde(default)]
+    pub task_name: String,
     /// Where the replication stands.
     pub phase: Phase,
     /// Since when, unix ms.
@@ -80,6 +83,9 @@ pub struct Report {
     /// What the filter, and foreign keys that stay, left out.
     #[serde(default)]
     pub filtered: FilteredReport,
+    /// Keys that the target held before the first full sync, and that stay as they are.
+    #[serde(default)]
+    pub existing_keys: u64,
     /// Keys that are not in sync.
     pub not_in_sync_count: u64,
     /// How many of them by reason; where nobody counted, of the first ones only.

@@ -1,9 +1,11 @@
 //! The sled store inside a checkpoint directory: opening it, one durable batch at a time.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sled::{Batch, Db, IVec};
@@ -12,6 +14,8 @@ use crate::steps::{Step, Steps};
 
 /// Directory of sled's files below the checkpoint directory.
 pub(crate) const NAME: &str = "store";
+/// Sled's log below it: what every write changes.
+const LOG: &str = "db";
 const CACHE_BYTES: u64 = 8 << 20;
 const RELEASE_WAIT: Duration = Duration::from_secs(5);
 
@@ -29,13 +33,15 @@ pub(crate) enum DiskError {
 pub(crate) struct Disk {
     db: Db,
     dir: PathBuf,
+    /// Files and directories below `dir` that are durable with all they hold, the log's bytes excepted.
+    durable: Mutex<BTreeSet<PathBuf>>,
     steps: Steps,
 }
 
 impl Disk {
     /// Whether the file that holds the data is there.
     pub(crate) fn exists(checkpoint: &Path) -> bool {
-        checkpoint.join(NAME).join("db").is_file()
+        checkpoint.join(NAME).join(LOG).is_file()
     }
 
     /// Removes everything sled wrote.
@@ -52,7 +58,7 @@ impl Disk {
         // A killed process may have left writes in the system's cache only. Sled builds on what it reads there, so it must be
         // durable first.
         if dir.is_dir() {
-            sync_tree(&dir, steps).map_err(DiskError::Io)?;
+            sync_all(&dir, steps).map_err(DiskError::Io)?;
         }
         let config = sled::Config::new().path(&dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let give_up = Instant::now() + RELEASE_WAIT;
@@ -62,7 +68,9 @@ impl Disk {
                 Err(DiskError::Io(error)) if is_locked(&error) && Instant::now() < give_up => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                Ok(db) => return Ok(Disk { db, dir, steps: steps.clone() }),
+                Ok(db) => {
+                    return Ok(Disk { db, dir, durable: Mutex::default(), steps: steps.clone() });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -91,40 +99,86 @@ impl Disk {
 
     /// Applies the batch as a whole and returns when it is on the disk.
     ///
-    /// Sled's flush on Linux is `sync_file_range`, which reaches neither the disk's cache nor the file's size; hence the
-    /// fsync of everything it may have written.
+    /// Sled's flush on Linux is `sync_file_range`, which reaches neither the disk's cache nor the file's size; hence an fsync
+    /// of the log, and of whatever else has appeared beside it: sled changes none of its other files once they are written.
     pub(crate) fn write(&self, batch: Batch) -> Result<(), DiskError> {
         contained(|| {
             self.steps.run(Step::Apply(&self.dir), || self.db.apply_batch(batch))?;
             self.steps.run(Step::Flush(&self.dir), || self.db.flush().map(|_| ()))
         })?;
-        sync_tree(&self.dir, &self.steps).map_err(DiskError::Io)
+        self.sync_changed().map_err(DiskError::Io)
     }
 
     /// Makes the store's files and its own name durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        sync_tree(&self.dir, &self.steps)?;
+        let names = sync_all(&self.dir, &self.steps)?;
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = names;
         self.dir.parent().map_or(Ok(()), |parent| sync_dir(parent, &self.steps))
+    }
+
+    fn sync_changed(&self) -> io::Result<()> {
+        let names = names_below(&self.dir)?;
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = self.dir.join(LOG);
+        let mut dirs = BTreeSet::new();
+        for path in names.symmetric_difference(&durable) {
+            if names.contains(path) && *path != log {
+                if path.is_dir() {
+                    dirs.insert(path.as_path());
+                } else {
+                    sync_file(path, &self.steps)?;
+                }
+            }
+            dirs.extend(path.parent());
+        }
+        for dir in dirs {
+            match sync_dir(dir, &self.steps) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+        // It refers to the others.
+        sync_file(&log, &self.steps)?;
+        *durable = names;
+        Ok(())
     }
 }
 
-/// fsync of every file below `dir`, then of the directories: a few files, most of them clean.
-fn sync_tree(dir: &Path, steps: &Steps) -> io::Result<()> {
+/// fsync of every file below `dir`, then of the directories; returns their names.
+fn sync_all(dir: &Path, steps: &Steps) -> io::Result<BTreeSet<PathBuf>> {
+    let names = names_below(dir)?;
+    let (dirs, files): (Vec<&PathBuf>, Vec<&PathBuf>) = names.iter().partition(|path| path.is_dir());
+    for file in files {
+        sync_file(file, steps)?;
+    }
+    for dir in dirs {
+        sync_dir(dir, steps)?;
+    }
+    sync_dir(dir, steps)?;
+    Ok(names)
+}
+
+/// Every file and directory below `dir`.
+fn names_below(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let mut names = BTreeSet::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let path = entry.path();
         if entry.file_type()?.is_dir() {
-            sync_tree(&path, steps)?;
-        } else {
-            match File::open(&path) {
-                Ok(file) => steps.run(Step::SyncFile(&path), || file.sync_all())?,
-                // Sled removes old snapshots and blobs in the background.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+            names.append(&mut names_below(&entry.path())?);
         }
+        names.insert(entry.path());
     }
-    sync_dir(dir, steps)
+    Ok(names)
+}
+
+/// fsync of a file, its size included; not of the times at which it was used.
+fn sync_file(path: &Path, steps: &Steps) -> io::Result<()> {
+    match File::open(path) {
+        Ok(file) => steps.run(Step::SyncFile(path), || file.sync_data()),
+        // Sled removes old snapshots and blobs in the background.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// fsync of a directory: makes the names in it durable.

@@ -10,8 +10,9 @@
 //! * [`Error`]: one variant per thing an operator can do about it
 //!
 //! Sled 0.34.7 alone cannot carry this: damaged header bytes or a deleted `db` open as an empty store, damage in the
-//! middle rolls back silently, and its flush on Linux is `sync_file_range`. So each write ends with fsync of the
-//! store's files and of the directory, and a guard file beside the store says which generation it must hold.
+//! middle rolls back silently, and its flush on Linux is `sync_file_range`. So each write ends with an
+//! fsync of its log (one; more only when a file came or went), and a guard file beside the store says which generation it
+//! must hold.
 //!
 //! All calls block; an asynchronous caller wraps them.
 #![cfg_attr(test, allow(clippy::unwrap_used))]

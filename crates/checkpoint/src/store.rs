@@ -12,17 +12,19 @@ use sled::Batch;
 
 use crate::disk::{Disk, DiskError};
 use crate::durable::check_order;
+use crate::guard::{self, Guard};
 use crate::head::Head;
 use crate::lock::Lock;
 use crate::steps::Steps;
-use crate::{Commit, Durable, Error, NotInSync, State, guard, listed, upgrade};
+use crate::{Commit, Durable, Error, NotInSync, State, listed, upgrade};
 
 const HEAD: &[u8] = b"head";
 
 /// An open checkpoint directory. Everything that touches the disk blocks; share it behind an `Arc`.
 ///
-/// Order of a write: one sled batch with everything, flush, fsync of sled's files and directories, then the guard file.
-/// A crash in between leaves the store one generation ahead of the guard, which [`Store::open`] accepts.
+/// Order of a write: one sled batch with everything, flush, fsync of sled's log, then the guard file, which is itself
+/// fsynced once for many writes. A crash leaves the store that many generations ahead of the guard at most, which
+/// [`Store::open`] accepts, and never behind it.
 pub struct Store {
     inner: Mutex<Inner>,
     /// What was written last, for those who must not wait for a write under way.
@@ -34,7 +36,7 @@ struct Inner {
     // Dropped in this order: sled's files are closed before another process may own the directory.
     disk: Disk,
     failed: bool,
-    steps: Steps,
+    guard: Guard,
     _lock: Lock,
 }
 
@@ -52,7 +54,7 @@ impl Store {
         if store.head().name.is_empty() {
             let mut inner = store.inner();
             let head = Head { name: random_name(), ..(*store.head()).clone() };
-            store.write_head(&mut inner, Batch::default(), head)?;
+            store.write_head(&mut inner, Batch::default(), head, false)?;
         }
         Ok(store)
     }
@@ -76,7 +78,7 @@ impl Store {
                 if dir.join(crate::disk::NAME).exists() {
                     return Err(fail.corrupted("the guard file and the store's file are missing"));
                 }
-                guard::write(dir, 0, &steps)
+                Guard::create(dir, &steps)
                     .map_err(|source| Error::NotWritable { dir: dir.to_owned(), source })?;
                 Disk::open(dir, &steps)
             }
@@ -96,7 +98,7 @@ impl Store {
             None => Head::default(),
         };
         let guard = guard.unwrap_or(0);
-        if head.generation < guard || head.generation > guard.saturating_add(1) {
+        if head.generation < guard || head.generation > guard.saturating_add(guard::LAG) {
             return Err(fail.corrupted(&format!(
                 "the store holds write {} and the guard file says {guard}",
                 head.generation
@@ -106,10 +108,9 @@ impl Store {
         // What opening changed, and the store itself if it is new: the guard must not promise, and the caller not see, what a
         // power loss could still take away.
         disk.sync().map_err(|e| fail.io("syncing the store", e))?;
-        if head.generation > guard {
-            guard::write(dir, head.generation, &steps).map_err(|e| fail.io("writing the guard file", e))?;
-        }
-        let inner = Inner { disk, failed: false, steps, _lock: lock };
+        let guard =
+            Guard::open(dir, head.generation, &steps).map_err(|e| fail.io("writing the guard file", e))?;
+        let inner = Inner { disk, failed: false, guard, _lock: lock };
         let written = Mutex::new(Arc::new(head));
         Ok(Store { inner: Mutex::new(inner), written, dir: dir.to_owned() })
     }
@@ -238,15 +239,20 @@ impl Store {
         Ok(batch)
     }
 
-    fn write_head(&self, inner: &mut Inner, mut batch: Batch, mut head: Head) -> Result<(), Error> {
+    fn write_head(
+        &self,
+        inner: &mut Inner,
+        mut batch: Batch,
+        mut head: Head,
+        clean_stop: bool,
+    ) -> Result<(), Error> {
         let fail = self.fail();
         head.generation += 1;
         batch.insert(HEAD, head.encode());
         // Set before and cleared after: a failure in between leaves it unknown what the disk holds.
         inner.failed = true;
         inner.disk.write(batch).map_err(|e| fail.disk("writing the store", e))?;
-        guard::write(&self.dir, head.generation, &inner.steps)
-            .map_err(|e| fail.io("writing the guard file", e))?;
+        inner.guard.set(head.generation, clean_stop).map_err(|e| fail.io("writing the guard file", e))?;
         inner.failed = false;
         *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(head);
         Ok(())
@@ -278,7 +284,7 @@ impl Durable for Store {
             head.state = Some(state.clone());
         }
         let batch = self.change_list(&inner.disk, commit, &mut head)?;
-        self.write_head(&mut inner, batch, head)
+        self.write_head(&mut inner, batch, head, commit.clean_stop)
     }
 
     fn state(&self) -> Option<State> {

@@ -1,4 +1,5 @@
 mod failing;
+mod guarding;
 mod memory;
 mod order;
 mod platter;
@@ -9,8 +10,7 @@ mod upgraded;
 
 use crate::codec::{DecodeError, Encoder};
 use crate::head::Head;
-use crate::steps::Steps;
-use crate::{Kept, NodeMark, Phase, State, TargetIdentity, guard, upgrade};
+use crate::{Kept, NodeMark, Phase, State, TargetIdentity, upgrade};
 
 /// What version 1 could say.
 fn head_1() -> Head {
@@ -121,19 +121,6 @@ fn a_count_that_is_too_large_reserves_nothing() {
 fn a_newer_format_is_named_and_not_guessed_at() {
     let newer = Encoder::new(upgrade::CURRENT + 1).finish(&[]);
     assert_eq!(upgrade::head(&newer), Err(DecodeError::Newer(upgrade::CURRENT + 1)));
-}
-
-#[test]
-fn a_guard_is_replaced_as_a_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(guard::read(dir.path()).unwrap(), None);
-    for generation in [0, 1, u64::MAX] {
-        guard::write(dir.path(), generation, &Steps::default()).unwrap();
-        assert_eq!(guard::read(dir.path()).unwrap(), Some(Ok(generation)));
-    }
-    guard::remove(dir.path()).unwrap();
-    guard::remove(dir.path()).unwrap();
-    assert_eq!(guard::read(dir.path()).unwrap(), None);
 }
 
 #[test]

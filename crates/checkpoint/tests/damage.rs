@@ -127,7 +127,7 @@ fn flipped_bytes_are_refused_or_harmless() {
         }
     }
     println!("{outcomes:#?}");
-    assert_eq!(outcomes.get(&("guard".into(), Outcome::Whole)), None, "every byte of the guard counts");
+    assert_eq!(outcomes.get(&("guard".into(), Outcome::Refused)), None, "the guard's other slot is whole");
     assert!(outcomes.contains_key(&("store/db".into(), Outcome::Refused)), "no flip hit anything");
 }
 
@@ -157,7 +157,7 @@ fn every_byte_of_a_small_checkpoint_counts_or_is_harmless() {
         }
     }
     println!("{outcomes:#?}");
-    assert_eq!(outcomes.get(&("guard".into(), Outcome::Whole)), None, "every byte of the guard counts");
+    assert_eq!(outcomes.get(&("guard".into(), Outcome::Refused)), None, "the guard's other slot is whole");
     assert!(outcomes[&("store/db".into(), Outcome::Refused)] > 500, "hardly a flip hit anything");
 }
 
@@ -173,7 +173,7 @@ fn truncated_files_are_refused_or_harmless() {
                 let opened = fs::OpenOptions::new().write(true).open(dir.join(&file)).unwrap();
                 opened.set_len(to).unwrap();
             });
-            if file == Path::new("guard") || (file == Path::new("store/db") && to <= 1) {
+            if (file == Path::new("guard") && to < 21) || (file == Path::new("store/db") && to <= 1) {
                 assert_eq!(outcome, Outcome::Refused, "{} cut to {to}", file.display());
             }
         }
@@ -246,17 +246,53 @@ fn a_list_that_lost_an_entry_is_refused() {
 }
 
 #[test]
-fn a_guard_one_write_behind_is_a_crash_and_two_behind_is_not() {
+fn a_guard_with_both_slots_damaged_is_refused() {
+    let mut random = Random::seeded();
+    let written = written();
+    for _ in 0..40 {
+        let places = [0, 4096].map(|slot| slot + random.below(21) as usize);
+        let outcome = open_damaged(&written, &format!("guard bytes {places:?}"), |dir| {
+            let mut bytes = fs::read(dir.join("guard")).unwrap();
+            places.iter().for_each(|at| bytes[*at] ^= 1 << random.below(8));
+            fs::write(dir.join("guard"), bytes).unwrap();
+        });
+        assert_eq!(outcome, Outcome::Refused);
+    }
+}
+
+#[test]
+fn a_guard_a_few_writes_behind_is_a_power_loss_and_many_behind_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let guard = dir.path().join("guard");
     let mut guards = Vec::new();
-    for n in 0..4 {
-        Store::open(dir.path()).unwrap().write(&state(n)).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for n in 0..100 {
+        store.write(&state(n)).unwrap();
         guards.push(fs::read(&guard).unwrap());
     }
-    fs::write(&guard, &guards[2]).unwrap();
-    assert_eq!(Store::open(dir.path()).unwrap().state(), Some(state(3)));
-    assert_eq!(fs::read(&guard).unwrap(), guards[3], "the start brings the guard up to date");
-    fs::write(&guard, &guards[1]).unwrap();
+    drop(store);
+    fs::write(&guard, &guards[90]).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.state(), Some(state(99)));
+    drop(store);
+    // Behind by more than is ever written without an fsync of the guard.
+    fs::write(&guard, &guards[20]).unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(Error::Corrupted { .. })));
+}
+
+#[test]
+fn a_start_brings_the_guard_up_to_date() {
+    let older = written();
+    let dir = tempfile::tempdir().unwrap();
+    copy(older.dir.path(), dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    let guard = fs::read(dir.path().join("guard")).unwrap();
+    store.write(&state(500)).unwrap();
+    drop(store);
+    // As a power loss leaves it; the start after it must know what the store holds.
+    fs::write(dir.path().join("guard"), guard).unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    fs::remove_dir_all(dir.path().join("store")).unwrap();
+    copy(&older.dir.path().join("store"), &dir.path().join("store"));
     assert!(matches!(Store::open(dir.path()), Err(Error::Corrupted { .. })));
 }

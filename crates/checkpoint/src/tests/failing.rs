@@ -97,7 +97,7 @@ fn a_write_that_fails_at_any_step_is_the_last_and_leaves_the_old_or_the_new() {
         steps += 1;
     }
     println!("{steps} failures; {found:?} left the old and the new");
-    assert!(steps > 20 && found[0] > 0 && found[1] > 0);
+    assert!(steps >= 8 && found[0] > 0 && found[1] > 0);
 }
 
 #[test]

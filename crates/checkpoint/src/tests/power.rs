@@ -124,6 +124,31 @@ fn a_write_late_in_a_long_history_survives_a_crash_at_every_step() {
     println!("{crashes} crashes");
 }
 
+/// As above, around the write that waits for the guard as well: many before it did not.
+#[test]
+fn a_write_late_in_one_run_survives_a_crash_at_every_step() {
+    let mut random = Random::seeded();
+    let dir = tempfile::tempdir().unwrap();
+    let platter = Platter::under(dir.path());
+    let store = watched(dir.path(), &platter);
+    let late = crate::guard::LAG - 1;
+    for n in 1..late {
+        store.commit(&commit(n, 1)).unwrap();
+        platter.instants();
+    }
+    let mut old = Said::by(&store);
+    let mut crashes = 0;
+    for n in late..late + 5 {
+        store.commit(&commit(n, 1)).unwrap();
+        let new = Said::by(&store);
+        let (instants, finished) = platter.instants();
+        crashes += crash_at_each(&instants, &mut random, &[&old, &new]);
+        crashes += crash_at_each(&[finished], &mut random, &[&new]);
+        old = new;
+    }
+    println!("{crashes} crashes");
+}
+
 /// Opens the directory, makes the writes (number, keys), then empties the list; crashes at every step of all that.
 fn crash_while_writing(dir: &Path, random: &mut Random, writes: &[(u64, u32)]) -> usize {
     let platter = Platter::under(dir);

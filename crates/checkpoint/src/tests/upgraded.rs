@@ -92,7 +92,7 @@ fn an_upgrade_survives_a_crash_at_every_step() {
     let named = Said::by(&store);
     let nameless = named.clone().before_it_was_named();
     let (instants, upgraded) = platter.instants();
-    assert!(instants.len() > 5);
+    assert!(instants.len() >= 4, "{}", instants.len());
     let crashes = crash_at_each(&instants, &mut random, &[&nameless])
         + crash_at_each(&[upgraded], &mut random, &[&named]);
     println!("{crashes} crashes");

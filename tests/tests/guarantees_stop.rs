@@ -1,15 +1,17 @@
-//! "SIGTERM: checkpoint exact, partial resume, nothing uncertain."
+//! "SIGTERM: checkpoint exact, partial resume, nothing uncertain." And what it costs to have the checkpoint always near.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use checkpoint::Phase;
 use scenarios::observe::{Crowd, Load};
 use scenarios::program::{Df2redis, number, run};
+use scenarios::servers::{RedisOptions, RedisServer};
 use scenarios::source::Source;
 use scenarios::target::Target;
 use scenarios::wait;
 use scenarios::workload::{fill, seed};
+use simulator::Release;
 
 const READY: Duration = Duration::from_secs(60);
 
@@ -66,4 +68,37 @@ fn sigterm_leaves_an_exact_checkpoint_and_nothing_uncertain() {
             }
         }
     }
+}
+
+/// Each write of the checkpoint is one fsync (a test of the crate `checkpoint` counts them); here is how many there are.
+#[test]
+fn the_checkpoint_is_written_once_for_a_few_thousand_records_of_all_flows() {
+    let source = Source::simulated(Release::V1_40, 2);
+    let target = Target::Standalone(RedisServer::start(RedisOptions::default()));
+    let mut program = Df2redis::replicate(target.settings(&source).unset("checkpoint.interval"));
+    program.wait_ready(READY);
+    let began = Instant::now();
+    let crowd = Crowd::start(&source.endpoint(), 4, 10_000, 50);
+    // How far behind it falls meanwhile is not left out either.
+    let mut behind = 0;
+    wait::until(READY, "the writers to go on", || {
+        let status = program.status().unwrap();
+        behind = behind.max(number(&status["crash"], "records_behind"));
+        crowd.count() >= 60_000
+    });
+    let records = crowd.stop().commands;
+    target.assert_equal(&source);
+    let seconds = began.elapsed().as_secs();
+    assert_eq!(program.terminate().code(), 0);
+    let writes = checkpoint::inspect(program.checkpoint_dir(), 0).unwrap().unwrap().generation;
+    println!("{writes} writes for {records} records in {seconds} s; {behind} records behind at most");
+    // The start, the stop, and the one every few seconds come on top.
+    assert!(
+        writes <= records / 1_600 + seconds / 2 + 6,
+        "{writes} writes for {records} records in {seconds} s"
+    );
+    assert!(
+        writes >= records / 4_000,
+        "{writes} writes for {records} records: more would be lost than is said"
+    );
 }

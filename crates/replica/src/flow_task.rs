@@ -260,7 +260,7 @@ impl FlowTask {
                 self.entry(entry, lsn).await?;
                 self.next = counter.next();
                 debug_assert_eq!(self.next, self.router.tracker().dispatched());
-                if self.next - self.asked_at >= self.shared.pace.records {
+                if self.is_checkpoint_due() {
                     self.asked_at = self.next;
                     self.tell_position();
                     self.shared.checkpoint_due.notify_one();
@@ -273,6 +273,12 @@ impl FlowTask {
             let chunk = self.next_chunk().await?;
             decoder.feed(chunk);
         }
+    }
+
+    /// By the number of records since the last one, whichever flow asked for it: each stores the positions of all.
+    fn is_checkpoint_due(&self) -> bool {
+        let since = self.asked_at.max(self.status.checkpointed.load(Relaxed));
+        self.next.saturating_sub(since) >= self.shared.pace.records
     }
 
     async fn entry(&mut self, entry: Entry, lsn: Option<u64>) -> Result<(), End> {

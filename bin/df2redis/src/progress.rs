@@ -81,7 +81,7 @@ fn stable_line(report: &Report, before: &Report, elapsed: Duration) {
     let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / elapsed.as_secs_f64();
     info!(
         records_per_s = format_args!("{:.1}", rate(report.records, before.records)),
-        lag_records = report.lag_records,
+        lag_records = report.lag_records.unwrap_or(0),
         not_in_sync = report.not_in_sync_count,
         spooled_bytes = report.flows.iter().map(|f| f.spooled_bytes).sum::<u64>(),
         records = report.records,

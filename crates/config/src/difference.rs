@@ -67,12 +67,13 @@ impl Changed {
 }
 
 fn source_changes(changed: &mut Changed, source: &Source, other: &Source) {
-    let Source { addrs, username, password, tls, listening_port } = source;
+    let Source { addrs, username, password, tls, listening_port, backlog_records } = source;
     changed.note("source.addr", *addrs != other.addrs);
     changed.note("source.username", *username != other.username);
     changed.note("source.password", exposed(password) != exposed(&other.password));
     changed.note("source.tls", *tls != other.tls);
     changed.note("source.listening_port", *listening_port != other.listening_port);
+    changed.note("source.backlog_records", *backlog_records != other.backlog_records);
 }
 
 fn target_changes(changed: &mut Changed, target: &Target, other: &Target) {

@@ -24,6 +24,7 @@ pub(crate) const KEYS: &[(&str, Meaning)] = &[
     ("source.password_file", Setting),
     ("source.tls", Setting),
     ("source.listening_port", Setting),
+    ("source.backlog_records", Setting),
     ("target.type", Setting),
     ("target.addr", Setting),
     ("target.username", Setting),

@@ -109,6 +109,11 @@ fn source(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Sour
             Ok(0) | Err(_) => Err("not a port".into()),
             Ok(port) => Ok(port),
         });
+    let backlog =
+        reader.parsed("source.backlog_records", "write a number of records", |text| match text.parse() {
+            Ok(0) | Err(_) => Err("not a number of records".into()),
+            Ok(records) => Ok(records),
+        });
     let common = read::endpoint(reader, Side::Source, env);
     Source {
         addrs: common.addrs,
@@ -116,6 +121,7 @@ fn source(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Sour
         password: common.password,
         tls: common.tls,
         listening_port: port,
+        backlog_records: backlog,
     }
 }
 

@@ -55,6 +55,9 @@ pub struct Source {
     pub tls: Option<Tls>,
     /// The port this replica announces to the master (`REPLCONF listening-port`, shown there by `INFO replication`).
     pub listening_port: Option<u16>,
+    /// Records of each flow that the source keeps for replicas that come back (its `--shard_repl_backlog_len`), for a source
+    /// that does not tell.
+    pub backlog_records: Option<u64>,
 }
 
 /// The `target` section: Redis, Valkey or a Redis Cluster.

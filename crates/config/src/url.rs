@@ -55,6 +55,7 @@ impl Config {
                 password: source.password,
                 tls: source.tls,
                 listening_port: None,
+                backlog_records: None,
             },
             target: Target {
                 kind: if target.cluster { TargetType::Cluster } else { TargetType::Auto },

@@ -63,7 +63,7 @@ fn every_setting_that_differs_is_named() {
     let plain = |text: &str| Config::parse("f", text, &|_| None).unwrap();
     let config = plain(TWO);
     assert_eq!(config.differences(&config.clone()), <[&str; 0]>::default());
-    let all = "source: {addr: \"s:9\", username: u, password: p, tls: true, listening_port: 7}\n\
+    let all = "source: {addr: \"s:9\", username: u, password: p, tls: true, listening_port: 7, backlog_records: 9}\n\
         target: {addr: \"t:9\", type: redis-standalone, username: u, password: p, tls: true, on_existing_data: merge}\n\
         mapping: {databases: keep}\ncheckpoint: {dir: /elsewhere, interval: 1}\nspool: {memory: 1GiB}\n\
         filter: {deny_keys: a, allow_keys: b, deny_key_prefixes: a, allow_key_prefixes: b, deny_databases: 1, allow_databases: 2, \

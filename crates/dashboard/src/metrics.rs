@@ -39,11 +39,11 @@ const FLOW_COUNTERS: [PerFlow; 8] = [
 const FLOW_GAUGES: [PerFlow; 11] = [
     ("received_lsn", "Next LSN that the decoder expects", |f| f.received_lsn),
     ("applied_lsn", "Everything below is acknowledged by the target", |f| f.applied_lsn),
-    ("acknowledged_lsn", "LSN that the source was last told", |f| f.acknowledged_lsn),
+    ("acknowledged_lsn", "LSN that the source was last told", |f| f.acknowledged_lsn.unwrap_or(0)),
     ("checkpointed_lsn", "Applied LSN of the newest durable checkpoint", |f| f.checkpointed_lsn),
     ("reserved_lsn", "Nothing at or above was ever sent to the target", |f| f.reserved_lsn),
-    ("source_lsn", "Next LSN of the source when it was last asked", |f| f.source_lsn),
-    ("lag_records", "Records that the source has and the target has not", |f| f.lag_records),
+    ("source_lsn", "Next LSN of the source when it was last asked", |f| f.source_lsn.unwrap_or(0)),
+    ("lag_records", "Records that the source has and the target has not", |f| f.lag_records.unwrap_or(0)),
     ("spooled_bytes", "Bytes that wait for the target, in memory and on disk", |f| f.spooled_bytes),
     ("spooled_disk_bytes", "Bytes that wait for the target on disk", |f| f.spooled_disk_bytes),
     ("stalled", "1 while the spool takes no more from the source", |f| u64::from(f.stalled)),
@@ -188,7 +188,7 @@ fn crash(registry: &mut Registry, crash: &CrashReport) {
         family.get_or_create(&vec![("sync", name.to_owned())]).set(u64::from(crash.restart == restart));
     }
     registry.register("crash_restart", "1 for the sync that a crash right now would cost", family);
-    let behind = crash.records_behind;
+    let behind = crash.records_behind.unwrap_or(0);
     gauge(registry, "crash_records_behind", "Records that the source would have to send again", behind);
     gauge(
         registry,

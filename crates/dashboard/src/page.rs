@@ -41,9 +41,10 @@ fn overview(page: &mut String, report: &Report) -> fmt::Result {
     for stuck in &report.stuck {
         row(page, "stuck", stuck)?;
     }
+    let records = report.lag_records.unwrap_or(0);
     match report.lag_seconds {
-        Some(seconds) => row(page, "lag", format!("{} records, {seconds:.1} s", report.lag_records))?,
-        None => row(page, "lag", format!("{} records", report.lag_records))?,
+        Some(seconds) => row(page, "lag", format!("{records} records, {seconds:.1} s"))?,
+        None => row(page, "lag", format!("{records} records"))?,
     }
     let spool = &report.spool;
     let held = format!("{} bytes in memory, {} on disk", spool.memory_bytes, spool.disk_bytes);
@@ -127,11 +128,11 @@ fn flows(page: &mut String, report: &Report) -> fmt::Result {
             f.bytes,
             f.received_lsn,
             f.applied_lsn,
-            f.acknowledged_lsn,
+            f.acknowledged_lsn.unwrap_or(0),
             f.checkpointed_lsn,
             f.reserved_lsn,
-            f.source_lsn,
-            f.lag_records,
+            f.source_lsn.unwrap_or(0),
+            f.lag_records.unwrap_or(0),
             f.repairing_keys,
             f.redirects,
             f.retries,

@@ -61,6 +61,8 @@ pub struct Settings {
     pub store: Option<Arc<dyn checkpoint::Durable>>,
     /// How far the reservation goes ahead of what is dispatched (records), in place of what the source's backlog suggests.
     pub window: Option<u64>,
+    /// Records of each flow that the source keeps, where it does not tell.
+    pub backlog_records: Option<u64>,
     mapping: config::Mapping,
     filter: Filter,
 }
@@ -128,6 +130,7 @@ impl Settings {
             seed: RandomState::new().hash_one(std::process::id()),
             store: None,
             window: None,
+            backlog_records: config.source.backlog_records,
             mapping: config.mapping.clone(),
             filter: filter(&config.filter)?,
         })

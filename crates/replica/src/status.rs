@@ -20,7 +20,7 @@ use command::{Excluded, Missing, MissingKind};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub use crash::{CrashReport, Restart};
+pub use crash::{Backlog, CrashReport, Restart};
 pub use flow::{FlowStatus, NodeStatus, Repairing, RepairingKey};
 pub use heartbeat::{Heart, Stuck};
 pub use report::{
@@ -87,8 +87,8 @@ pub struct Status {
     pub fences_again: AtomicU64,
     repaired: Mutex<BTreeMap<&'static str, u64>>,
     nodes: Mutex<Vec<NodeStatus>>,
-    /// Records per flow that the source keeps; [`u64::MAX`] if that is not known.
-    backlog: AtomicU64,
+    /// Records per flow that the source keeps.
+    backlog: Mutex<Backlog>,
     /// Keys that the target had before, and that stay.
     existing: AtomicU64,
     task: OnceLock<String>,
@@ -131,7 +131,7 @@ impl Status {
             fences_again: AtomicU64::new(0),
             repaired: Mutex::default(),
             nodes: Mutex::default(),
-            backlog: AtomicU64::new(u64::MAX),
+            backlog: Mutex::default(),
             existing: AtomicU64::new(0),
             task: OnceLock::new(),
             owns_checkpoint: AtomicBool::new(false),
@@ -192,10 +192,9 @@ impl Status {
         working || self.owns_checkpoint.load(Relaxed)
     }
 
-    /// How many records of a flow the source keeps for replicas that come back (`shard_repl_backlog_len`); nothing where it
-    /// does not tell, as releases do that keep them by time and bytes.
-    pub fn set_backlog(&self, records: Option<u64>) {
-        self.backlog.store(records.unwrap_or(u64::MAX), Relaxed);
+    /// How many records of a flow the source keeps for replicas that come back (`shard_repl_backlog_len`).
+    pub fn set_backlog(&self, backlog: Backlog) {
+        *lock(&self.backlog) = backlog;
     }
 
     /// Doubtful keys cannot be repaired, and why; nothing: they can.
@@ -462,7 +461,7 @@ impl Status {
 
     fn crash(&self, now: Instant) -> CrashReport {
         let stored = lock(&self.place).stored;
-        let backlog = Some(self.backlog.load(Relaxed)).filter(|records| *records != u64::MAX);
+        let backlog = *lock(&self.backlog);
         let flows = self.flows();
         let known: Vec<crash::Flow> = flows
             .iter()
@@ -471,9 +470,11 @@ impl Status {
                 let (rate, checkpointed) = (samples.rate(), flow.checkpointed.load(Relaxed));
                 // A source that is away goes on writing, as far as anybody knows.
                 let unseen = (samples.age(now).as_secs_f64() * rate) as u64;
+                let end = flow.known_source() + unseen;
                 crash::Flow {
-                    behind: (flow.known_source() + unseen).saturating_sub(checkpointed),
-                    uncertain: flow.reserved.load(Relaxed).saturating_sub(checkpointed),
+                    behind: end.saturating_sub(checkpointed),
+                    // Rule 7: what does not exist was not sent.
+                    uncertain: flow.reserved.load(Relaxed).min(end).saturating_sub(checkpointed),
                     rate,
                 }
             })

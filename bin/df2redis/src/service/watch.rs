@@ -86,7 +86,7 @@ fn line(report: &Report) -> String {
         Phase::Stable => write!(
             line,
             ": lag {} records, {:.1} s",
-            number(report.lag_records),
+            number(report.lag_records.unwrap_or(0)),
             report.lag_seconds.unwrap_or_default()
         ),
         _ => Ok(()),

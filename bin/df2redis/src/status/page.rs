@@ -66,10 +66,10 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
         number(report.keys),
         number(report.records)
     )?;
-    write!(page, "lag          {} records", number(report.lag_records))?;
-    match report.lag_seconds {
-        Some(lag) => writeln!(page, ", {lag:.1} s")?,
-        None => writeln!(page)?,
+    match (report.lag_records, report.lag_seconds) {
+        (None, _) => {}
+        (Some(records), Some(lag)) => writeln!(page, "lag          {} records, {lag:.1} s", number(records))?,
+        (Some(records), None) => writeln!(page, "lag          {} records", number(records))?,
     }
     let spool = &report.spool;
     if spool.memory_bytes + spool.disk_bytes > 0 || spool.stalled {
@@ -179,9 +179,9 @@ fn flows(page: &mut String, report: &Report) -> fmt::Result {
         return Ok(());
     }
     if !report.running {
-        writeln!(page, "flow {:>14}", "applied LSN")?;
+        writeln!(page, "flow {:>14} {:>14}", "applied LSN", "reserved")?;
         for f in &report.flows {
-            writeln!(page, "{:>4} {:>14}", f.flow, number(f.applied_lsn))?;
+            writeln!(page, "{:>4} {:>14} {:>14}", f.flow, number(f.applied_lsn), number(f.reserved_lsn))?;
         }
         return Ok(());
     }
@@ -193,13 +193,13 @@ fn flows(page: &mut String, report: &Report) -> fmt::Result {
     for f in &report.flows {
         write!(page, "{:>4}", f.flow)?;
         let values = [
-            f.source_lsn,
+            f.source_lsn.unwrap_or(0),
             f.received_lsn,
             f.applied_lsn,
-            f.acknowledged_lsn,
+            f.acknowledged_lsn.unwrap_or(0),
             f.checkpointed_lsn,
             f.reserved_lsn,
-            f.lag_records,
+            f.lag_records.unwrap_or(0),
             f.source_records_per_s as u64,
         ];
         values.iter().try_for_each(|value| write!(page, " {:>14}", number(*value)))?;

@@ -1,18 +1,23 @@
 //! What the checkpoint says while no daemon runs, in the form of a daemon's report.
 
+use std::collections::BTreeMap;
+
 use checkpoint::Inspection;
 use config::Config;
 use replica::Report;
 use replica::phase::Phase;
-use replica::status::{FlowReport, NotInSyncReport, SHOWN_NOT_IN_SYNC};
+use replica::status::{CrashReport, FlowReport, NotInSyncReport, SHOWN_NOT_IN_SYNC};
 
 use crate::configuration;
 use crate::failure::Failure;
 
+/// Keys of the list that are counted by cause.
+const COUNTED: usize = 100_000;
+
 /// Reads the checkpoint. `why` says why no daemon was asked.
 pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
     let dir = &config.checkpoint.dir;
-    let stored = match checkpoint::inspect(dir, SHOWN_NOT_IN_SYNC) {
+    let stored = match checkpoint::inspect(dir, COUNTED) {
         Ok(stored) => stored,
         Err(checkpoint::Error::InUse { .. }) => {
             return Err(Failure::failed(format!(
@@ -33,6 +38,11 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         stored.as_ref().map_or((0, [].as_slice()), |i| (i.not_in_sync_count, &i.not_in_sync));
     let state = stored.as_ref().and_then(|i| i.state.as_ref());
     let applied = state.map_or([].as_slice(), |state| &state.applied);
+    let reserved = state.map_or([].as_slice(), |state| &state.reserved);
+    let mut by_cause = BTreeMap::new();
+    for entry in listed {
+        *by_cause.entry(entry.reason.clone()).or_insert(0) += 1;
+    }
     Ok(Report {
         running: false,
         phase: Phase::Stopped,
@@ -53,21 +63,21 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         keys: 0,
         records: 0,
         bytes: 0,
-        lag_records: 0,
+        lag_records: None,
         lag_seconds: None,
         spool: Default::default(),
-        crash: Default::default(),
+        crash: CrashReport::at_rest(state, count, config.source.backlog_records),
         repair: Default::default(),
         nodes: Vec::new(),
-        flows: applied.iter().enumerate().map(|(flow, lsn)| at_rest(flow, *lsn)).collect(),
+        flows: applied.iter().zip(reserved).enumerate().map(at_rest).collect(),
         not_on_target: Vec::new(),
         ignored_records: Default::default(),
         filtered: Default::default(),
         existing_keys: 0,
         task_name: config.task_name.clone().unwrap_or_default(),
         not_in_sync_count: count,
-        not_in_sync_by_cause: Default::default(),
-        not_in_sync: listed.iter().map(NotInSyncReport::of).collect(),
+        not_in_sync_by_cause: by_cause,
+        not_in_sync: listed.iter().take(SHOWN_NOT_IN_SYNC).map(NotInSyncReport::of).collect(),
     })
 }
 
@@ -80,6 +90,13 @@ pub(crate) fn describe(state: &checkpoint::State) -> &'static str {
     }
 }
 
-fn at_rest(flow: usize, lsn: u64) -> FlowReport {
-    FlowReport { flow, received_lsn: lsn, applied_lsn: lsn, checkpointed_lsn: lsn, ..FlowReport::default() }
+fn at_rest((flow, (applied, reserved)): (usize, (&u64, &u64))) -> FlowReport {
+    FlowReport {
+        flow,
+        received_lsn: *applied,
+        applied_lsn: *applied,
+        checkpointed_lsn: *applied,
+        reserved_lsn: *reserved,
+        ..FlowReport::default()
+    }
 }

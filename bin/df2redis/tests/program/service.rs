@@ -285,7 +285,7 @@ fn what_a_crash_would_cost_is_told_beside_a_running_daemon() {
         scene.source.execute(0, &["INCR", "counter"]);
     }
     let report = || serde_json::from_str::<Report>(&scene.run("status", &["--json"]).stdout).unwrap();
-    wait::until(PATIENCE, "an applied record", || report().records > 0 && report().lag_records == 0);
+    wait::until(PATIENCE, "an applied record", || report().records > 0 && report().lag_records == Some(0));
     let found = report();
     assert_eq!(found.phase, Phase::Stable);
     assert_ne!(found.crash.restart, Restart::Full, "{:?}", found.crash);

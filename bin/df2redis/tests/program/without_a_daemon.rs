@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use crate::support::{Run, checkpoint_at, config, run};
 use replica::Report;
+use replica::status::Restart;
 
 /// An address that nobody listens on.
 fn nobody() -> String {
@@ -40,7 +41,7 @@ fn status_falls_back_to_the_checkpoint() {
         "checkpoint   the next start goes on from the LSNs below",
         "             replication id 0123456789abcdef0123456789abcdef01234567",
         "not in sync  1 keys",
-        "   1          1 234",
+        "   1          1 234          1 234",
         "  db2:a\\nb (WRONGTYPE)",
     ] {
         assert!(stdout.lines().any(|l| l == line), "{line:?} is missing in\n{stdout}");
@@ -50,6 +51,14 @@ fn status_falls_back_to_the_checkpoint() {
     let report: Report = serde_json::from_str(&stdout).unwrap();
     assert!(!report.running && !report.ready);
     assert_eq!((report.flows[0].applied_lsn, report.flows[1].applied_lsn), (41, 1234));
+    assert_eq!((report.flows[0].reserved_lsn, report.flows[1].reserved_lsn), (41, 1234));
+    // Nobody has asked the source: that is not 0.
+    let unknown = &serde_json::from_str::<serde_json::Value>(&stdout).unwrap();
+    assert!(unknown["lag_records"].is_null() && unknown["flows"][0]["source_lsn"].is_null(), "{stdout}");
+    assert!(unknown["crash"]["records_behind"].is_null(), "{stdout}");
+    assert_eq!((report.crash.restart, report.crash.keys_to_repair), (Restart::Unknown, 1));
+    assert!(!report.crash.why.is_empty());
+    assert_eq!(report.not_in_sync_by_cause.get("WRONGTYPE"), Some(&1));
     assert_eq!((report.not_in_sync_count, report.not_in_sync[0].key.as_str()), (1, "a\\nb"));
 }
 

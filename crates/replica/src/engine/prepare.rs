@@ -20,6 +20,7 @@ use crate::session::{Beginning, Opening, Session};
 use crate::sharding::Sharding;
 use crate::source::{SourceSide, Unanswered};
 use crate::startup;
+use crate::status::Backlog;
 
 impl Replica {
     pub(super) fn reader(&self, source: usize) -> ReaderOptions {
@@ -70,8 +71,12 @@ impl Replica {
         }
         self.status.set_repair_off(refused.clone());
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
-        let told = side.backlog().await;
-        let backlog = told.or_else(|| attachment.greeting.release.and_then(default_backlog));
+        let told = side.backlog().await.or(self.settings.backlog_records);
+        let backlog = match (told, attachment.greeting.release.and_then(default_backlog)) {
+            (Some(records), _) => Backlog::Known(records),
+            (None, Some(records)) => Backlog::Assumed(records),
+            (None, None) => Backlog::Unknown,
+        };
         self.status.set_backlog(backlog);
         Ok(Shared {
             target: run.target.clone(),
@@ -90,7 +95,7 @@ impl Replica {
             connection_name: self.connection_name(&run.ledger),
             reconcile: AtomicBool::new(false),
             checkpoint_due: tokio::sync::Notify::new(),
-            pace: Pace::for_backlog(backlog).within(self.settings.window),
+            pace: Pace::for_backlog(backlog.records()).within(self.settings.window),
             drain_first: attachment.greeting.resume_style() == flow::ResumeStyle::Rdb,
         })
     }
@@ -288,8 +293,8 @@ impl Replica {
     }
 }
 
-/// How many records of each flow a release keeps that does not tell (v1.40.1 answers no `CONFIG GET shard_repl_backlog_len`);
-/// `None` where it keeps them by time.
+/// How many records of each flow a release keeps by default that does not tell (v1.40.1 answers no `CONFIG GET
+/// shard_repl_backlog_len`); `None` where it keeps them by time. It may have been started with another number.
 fn default_backlog(release: Release) -> Option<u64> {
     match (release.major, release.minor) {
         (1, 34..=40) => Some(8_192),

@@ -57,8 +57,9 @@ pub struct Report {
     pub records: u64,
     /// Bytes from the source, all flows.
     pub bytes: u64,
-    /// Records that the source has and the target has not, all flows.
-    pub lag_records: u64,
+    /// Records that the source has and the target has not, all flows; nothing where no daemon asks.
+    #[serde(default)]
+    pub lag_records: Option<u64>,
     /// Seconds that the target is behind the source, of the flow that is furthest behind; nothing outside stable sync.
     #[serde(default)]
     pub lag_seconds: Option<f64>,
@@ -203,16 +204,16 @@ pub struct FlowReport {
     pub received_lsn: u64,
     /// The next LSN to be acknowledged by the target.
     pub applied_lsn: u64,
-    /// The LSN that the source was last told.
-    pub acknowledged_lsn: u64,
+    /// The LSN that the source was last told; nothing where it is not stored.
+    pub acknowledged_lsn: Option<u64>,
     /// Applied LSN of the newest durable checkpoint.
     pub checkpointed_lsn: u64,
     /// Nothing at or above this LSN was ever sent to the target.
     pub reserved_lsn: u64,
-    /// The source's next LSN when it was last asked.
-    pub source_lsn: u64,
-    /// Records that the source has and the target has not.
-    pub lag_records: u64,
+    /// The source's next LSN when it was last asked; nothing where nobody asks.
+    pub source_lsn: Option<u64>,
+    /// Records that the source has and the target has not; nothing where nobody asks.
+    pub lag_records: Option<u64>,
     /// For how long the oldest of them has been known; nothing outside stable sync.
     pub lag_seconds: Option<f64>,
     /// Records per second that the source wrote in the last 10 s.
@@ -246,11 +247,11 @@ impl FlowReport {
             stalled: flow.stalled.load(Relaxed),
             received_lsn: flow.received.load(Relaxed),
             applied_lsn: applied,
-            acknowledged_lsn: flow.acknowledged.load(Relaxed),
+            acknowledged_lsn: Some(flow.acknowledged.load(Relaxed)),
             checkpointed_lsn: flow.checkpointed.load(Relaxed),
             reserved_lsn: flow.reserved.load(Relaxed),
-            source_lsn: flow.source.load(Relaxed),
-            lag_records: flow.known_source().saturating_sub(applied),
+            source_lsn: Some(flow.source.load(Relaxed)),
+            lag_records: Some(flow.known_source().saturating_sub(applied)),
             lag_seconds: stable.then(|| samples.lag(now, applied).as_secs_f64()),
             source_records_per_s: samples.rate(),
             repairing_keys: flow.repairing().keys,

@@ -1,4 +1,4 @@
-use super::crash::{self, Flow, Restart, Stored};
+use super::crash::{self, Backlog, Flow, Restart, Stored};
 use super::lag::Samples;
 use super::*;
 
@@ -65,23 +65,37 @@ fn what_a_crash_costs_is_told_with_its_numbers() {
         Flow { behind: 1_000, uncertain: 20, rate: 100.0 },
         Flow { behind: 100, uncertain: 3, rate: 2_000.0 },
     ];
-    let report = crash::report(Stored::Position, Some(8_192), &flows, 5);
+    let report = crash::report(Stored::Position, Backlog::Known(8_192), &flows, 5);
     assert_eq!(report.restart, Restart::Partial);
     assert_eq!(
         (report.records_behind, report.backlog_records, report.keys_to_repair),
-        (1_000, Some(8_192), 28)
+        (Some(1_000), Some(8_192), 28)
     );
     // (8192 - 100) / 2000 of the second flow, not (8192 - 1000) / 100 of the first.
     assert_eq!(report.seconds_left, Some(4));
     let quiet = flows.map(|flow| Flow { rate: 0.0, ..flow });
-    assert_eq!(crash::report(Stored::Position, Some(8_192), &quiet, 0).seconds_left, None);
-    let report = crash::report(Stored::Position, Some(999), &flows, 0);
+    assert_eq!(crash::report(Stored::Position, Backlog::Known(8_192), &quiet, 0).seconds_left, None);
+    let report = crash::report(Stored::Position, Backlog::Known(999), &flows, 0);
     assert_eq!((report.restart, report.seconds_left), (Restart::Full, Some(0)));
-    let report = crash::report(Stored::Position, None, &flows, 0);
+    let report = crash::report(Stored::Position, Backlog::Unknown, &flows, 0);
     assert_eq!((report.restart, report.seconds_left), (Restart::Unknown, None));
-    let report = crash::report(Stored::Nothing, Some(8_192), &flows, 5);
+    let report = crash::report(Stored::Nothing, Backlog::Known(8_192), &flows, 5);
     assert_eq!((report.restart, report.keys_to_repair), (Restart::Full, 0));
-    assert_eq!(crash::report(Stored::Unknown, None, &[], 0).restart, Restart::Unknown);
+    // A guess decides nothing: neither an alarm nor an all-clear comes of it.
+    for guess in [10, 1 << 40] {
+        let report = crash::report(Stored::Position, Backlog::Assumed(guess), &flows, 0);
+        assert_eq!(
+            (report.restart, report.seconds_left, report.backlog_records),
+            (Restart::Unknown, None, None)
+        );
+        assert_eq!(report.backlog_assumed, Some(guess));
+        assert!(
+            report.why.contains("assumed") && report.why.contains("source.backlog_records"),
+            "{}",
+            report.why
+        );
+    }
+    assert_eq!(crash::report(Stored::Unknown, Backlog::Unknown, &[], 0).restart, Restart::Unknown);
 }
 
 #[test]
@@ -90,7 +104,7 @@ fn a_restart_is_partial_only_once_a_full_sync_was_completed() {
     assert_eq!(status.report().crash.restart, Restart::Unknown);
     assert!(!status.owns_checkpoint());
     status.opened(false);
-    status.set_backlog(Some(1_000));
+    status.set_backlog(Backlog::Known(1_000));
     assert!(status.owns_checkpoint());
     assert_eq!(status.report().crash.restart, Restart::Full);
     status.enter(Phase::Connecting, "");
@@ -105,10 +119,29 @@ fn a_restart_is_partial_only_once_a_full_sync_was_completed() {
     flow.reserved.store(600, Relaxed);
     flow.received.store(1_500, Relaxed);
     let crash = status.report().crash;
-    assert_eq!((crash.restart, crash.records_behind, crash.keys_to_repair), (Restart::Partial, 1_000, 100));
+    assert_eq!(
+        (crash.restart, crash.records_behind, crash.keys_to_repair),
+        (Restart::Partial, Some(1_000), 100)
+    );
     // The source says more than what it has sent so far.
     flow.source.store(1_501, Relaxed);
     assert_eq!(status.report().crash.restart, Restart::Full);
+}
+
+#[test]
+fn what_does_not_exist_at_the_source_is_not_in_doubt() {
+    let status = stable(2, None);
+    status.opened(true);
+    for flow in status.flows() {
+        flow.checkpointed.store(1_000, Relaxed);
+        flow.received.store(1_000, Relaxed);
+        flow.reserved.store(9_192, Relaxed);
+    }
+    assert_eq!(status.report().crash.keys_to_repair, 0, "an idle source");
+    status.flows()[0].source.store(1_030, Relaxed);
+    assert_eq!(status.report().crash.keys_to_repair, 30);
+    status.flows()[1].received.store(50_000, Relaxed);
+    assert_eq!(status.report().crash.keys_to_repair, 30 + 8_192);
 }
 
 #[test]

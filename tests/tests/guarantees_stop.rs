@@ -78,7 +78,8 @@ fn the_checkpoint_is_written_once_for_a_few_thousand_records_of_all_flows() {
     let mut program = Df2redis::replicate(target.settings(&source).unset("checkpoint.interval"));
     program.wait_ready(READY);
     let began = Instant::now();
-    let crowd = Crowd::start(&source.endpoint(), 4, 10_000, 50);
+    let load = Load { clients: 4, rate: 10_000, value: 50, names: 1_009 };
+    let crowd = Crowd::start(&source.endpoint(), load);
     // How far behind it falls meanwhile is not left out either.
     let mut behind = 0;
     wait::until(READY, "the writers to go on", || {

@@ -404,6 +404,14 @@ fn delay(state: &mut State, now: u64, id: ConnId, up: bool, by: u64) {
     }
 }
 
+/// The replication brings nothing for so long, while questions are answered.
+pub(crate) fn delay_replication(state: &mut State, now: u64, by: u64) {
+    state.note(now, "late", &[], || format!("records and ends, by {by} ms"));
+    let replicates = |conn: &Conn| conn.place == Place::Source && conn.part != Part::Side;
+    let ids: Vec<ConnId> = state.conns.iter().filter(|(_, c)| replicates(c)).map(|(id, _)| *id).collect();
+    ids.into_iter().for_each(|id| delay(state, now, id, false, by));
+}
+
 /// Breaks a connection. Whatever side notices first, some of what is on its way to the other arrives, sooner or later.
 fn cut(state: &mut State, now: u64, id: ConnId, at_server: bool, random: &mut Random) {
     state.note(now, "cut", &id.to_le_bytes(), || format!("#{id} at the server's end: {at_server}"));

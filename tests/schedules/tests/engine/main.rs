@@ -25,7 +25,10 @@ const SCHEDULES: u64 = 10_000;
 
 /// The plan that a seed stands for.
 fn plan(seed: u64) -> Plan {
-    let profile = Profile::any(&mut Random::new(!seed));
+    let mut profile = Profile::any(&mut Random::new(!seed));
+    if let Some(count) = runs::number("SCHEDULE_FAULTS") {
+        profile.count = usize::try_from(count).unwrap();
+    }
     Plan { seed, profile, rules: Rules::all(), patience_ms: 120_000, telling: Telling::Nothing }
 }
 

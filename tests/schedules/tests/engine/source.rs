@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use simulator::{Clock, Handle, Release, Reply, Simulator, Standby};
 
-use crate::faults::{Profile, Write};
+use crate::faults::{self, Profile, Write};
 use crate::node::data::{Data, Entry, Value};
 use crate::random::Random;
 use crate::world::World;
@@ -13,6 +13,8 @@ pub(crate) const ADDRS: [&str; 2] = ["source:6379", "source-b:6379"];
 
 /// How long a master that is taken over from waits for its replicas.
 const PATIENCE_MS: u64 = 1_500;
+/// How often out of a hundred its replicas learn late that it is gone.
+const LATE_ENDS: u64 = 40;
 
 /// The master, and where the schedule has one its replica.
 pub(crate) struct Source {
@@ -94,7 +96,11 @@ impl Source {
         let former = &self.servers[1 - self.master];
         let left = former.acknowledged() || self.leaving.is_none_or(|until| until <= now);
         if left {
-            former.shut_down();
+            if self.random.chance(LATE_ENDS) {
+                let by = self.random.within(50..=2500);
+                self.world.with(|state| faults::delay_replication(state, now, by));
+            }
+            self.servers[1 - self.master].shut_down();
         }
         left
     }

@@ -172,6 +172,15 @@ const SWITCHES: &[Switch] = &[
         },
     },
     Switch { rule: 12, tuned: doubtful },
+    Switch {
+        rule: 13,
+        tuned: |p| {
+            doubtful(p);
+            growing(p);
+            p.standby = true;
+            only(p, &[(Fault::CutTarget, 3), (Fault::TakeOverSource, 2)], 16);
+        },
+    },
     Switch { rule: 14, tuned: doubtful },
     Switch {
         rule: 15,
@@ -266,10 +275,6 @@ pub(crate) const SILENT: &[(u8, &str)] = &[
     (1, "by construction: `checkpoint::Commit` is the only write, and one transaction"),
     (2, "by construction: the tracker knows no other applied LSN than the oldest open one"),
     (3, "by construction: a record that is handed over stays open until the ledger has written its keys"),
-    (
-        13,
-        "a full sync follows whenever the source is another one; only a takeover that continues its LSNs could show it",
-    ),
     (18, "a permission: there is nothing to leave out"),
     (19, "the keys' flow is always known: no master that this test plays hides it"),
     (20, "by construction: the flow tasks outlive the link, so what was received cannot be received twice"),

@@ -33,7 +33,12 @@ impl FlowRouter {
         if let Some(held) = self.held.get_mut(&slot) {
             held.in_flight = held.in_flight.saturating_sub(1);
             held.probing = false;
-            held.way = way;
+            // What was refused for the moment is not tried again at once because another command of the slot is
+            // redirected: in the middle of a migration both would go round for as long as it takes.
+            let waits = matches!((held.way, way), (Way::Later(_), Way::Ask(_)));
+            if !waits || held.retry_at <= Instant::now() {
+                held.way = way;
+            }
             if let Way::Later(why) = way {
                 held.retry_at = Instant::now() + why.delay(attempt);
             }

@@ -140,7 +140,7 @@ pub async fn attach_after(
             (None, None) => Err(FullReason::NotAsked),
             (None, Some(resume)) => match (plan(control.greeting(), resume), parting) {
                 (Err(FullReason::OtherReplid { ours, theirs }), Some(parting)) => {
-                    if heir.as_ref() == Some(&theirs) {
+                    if heir.as_ref() == Some(&theirs) || !options.rules.on(22) {
                         Ok(Start::After(resume))
                     } else {
                         match takeover::doubt(options, control, resume, parting).await? {

@@ -26,6 +26,8 @@ pub struct SourceOptions {
     pub known_release: Option<Release>,
     /// How long single steps may take.
     pub timeouts: Timeouts,
+    /// The repair rules in force.
+    pub rules: rules::Rules,
 }
 
 impl SourceOptions {
@@ -38,6 +40,7 @@ impl SourceOptions {
             client_id,
             known_release: None,
             timeouts: Timeouts::default(),
+            rules: rules::Rules::all(),
         }
     }
 }

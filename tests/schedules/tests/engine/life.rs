@@ -102,6 +102,7 @@ pub(crate) fn start(world: &World, life: u64, rules: Rules, memory: &Memory) -> 
     let network = Network::custom(Arc::new(Dialer { world: world.clone(), life }));
     for source in &mut settings.sources {
         source.connect.network = network.clone();
+        source.rules = rules;
     }
     for seed in &mut settings.target.seeds {
         seed.network = network.clone();

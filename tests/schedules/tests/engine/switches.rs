@@ -198,6 +198,15 @@ const SWITCHES: &[Switch] = &[
     },
     Switch { rule: 17, tuned: doubtful },
     Switch {
+        rule: 22,
+        tuned: |p| {
+            sober(p);
+            growing(p);
+            p.standby = true;
+            only(p, &[(Fault::LoseSource, 1)], 2);
+        },
+    },
+    Switch {
         rule: 24,
         tuned: |p| {
             doubtful(p);
@@ -279,10 +288,6 @@ pub(crate) const SILENT: &[(u8, &str)] = &[
     (19, "the keys' flow is always known: no master that this test plays hides it"),
     (20, "by construction: the flow tasks outlive the link, so what was received cannot be received twice"),
     (21, "an order of steps that other rules are about (5 to 8)"),
-    (
-        22,
-        "by construction: only the five-argument form asks another master, and only where its history continues",
-    ),
     (23, "by construction: a flow that stands at a global command waits for the order to go on"),
     (
         25,

@@ -119,6 +119,9 @@ pub(crate) struct Check {
     /// How far two expiries may be apart.
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     ttl_tolerance: u64,
+    /// Repairs what differs, through the running daemon or alone where the source is at rest, and compares it again.
+    #[arg(long)]
+    pub(crate) repair: bool,
     /// Writes every difference as JSON to a file, or to stdout.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub(crate) json: Option<PathBuf>,

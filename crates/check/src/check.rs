@@ -98,6 +98,7 @@ impl Check {
             reply.as_integer().is_some()
         };
         let shared = Arc::new(Shared {
+            filter: settings.mapping.filter().clone(),
             limiter: Limiter::new(settings.options.qps),
             options: settings.options.clone(),
             source: source_side,

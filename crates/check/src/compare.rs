@@ -15,6 +15,7 @@ mod whole;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use command::Filter;
 use resp::Reply;
 
 use crate::Error;
@@ -51,6 +52,8 @@ pub(crate) struct Abilities {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    /// What is replicated.
+    pub(crate) filter: Filter,
     pub(crate) limiter: Limiter,
     pub(crate) source: Abilities,
     pub(crate) target: Abilities,

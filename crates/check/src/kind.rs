@@ -1,6 +1,7 @@
 //! Types of keys, and what to ask about them.
 
 use bytes::Bytes;
+use command::ValueType;
 use resp::Reply;
 
 /// A key's type.
@@ -60,6 +61,27 @@ impl Kind {
             Kind::Zset => b"ZCARD",
             Kind::Stream => b"XLEN",
             _ => return None,
+        })
+    }
+
+    /// As a filter names it.
+    pub(crate) fn value_type(&self) -> Option<ValueType> {
+        Some(match self {
+            Kind::Absent => return None,
+            Kind::String => ValueType::String,
+            Kind::List => ValueType::List,
+            Kind::Set => ValueType::Set,
+            Kind::Hash => ValueType::Hash,
+            Kind::Zset => ValueType::Zset,
+            Kind::Stream => ValueType::Stream,
+            Kind::Json => ValueType::Json,
+            Kind::Other(name) => match name.as_ref() {
+                b"MBbloom--" => ValueType::Bloom,
+                b"MBbloomCF" => ValueType::Cuckoo,
+                b"CMSk-TYPE" => ValueType::Cms,
+                b"TopK-TYPE" => ValueType::TopK,
+                _ => return None,
+            },
         })
     }
 

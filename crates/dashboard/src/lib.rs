@@ -7,10 +7,12 @@
 //! | `/metrics` | every counter, for Prometheus |
 //! | `/api/status` | the [`replica::Report`] as JSON |
 //! | `/` | the same for people |
+//! | `POST /api/repair` | repairs keys; only from this machine: [`repair`] |
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`server`] | the socket and its paths |
+//! | [`repair`] | keys that a comparison found different |
 //! | [`metrics`] | a report as Prometheus text |
 //! | [`page`] | a report as HTML |
 //!
@@ -20,6 +22,7 @@
 
 pub mod metrics;
 pub mod page;
+pub mod repair;
 pub mod server;
 
 pub use server::{Dashboard, Error};

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{Html, Json};
-use axum::routing::get;
+use axum::routing::{get, post};
 use replica::status::Stuck;
 use replica::{Report, Status};
 use tokio::net::TcpListener;
 
-use crate::{metrics, page};
+use crate::{metrics, page, repair};
 
 /// Why there is no dashboard. The text is one line: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +79,10 @@ impl Dashboard {
             .route("/readyz", get(async |State(status): State<Arc<Status>>| ready(&status.report())))
             .route("/metrics", get(async |State(status): State<Arc<Status>>| scrape(&status.report())))
             .route("/api/status", get(async |State(status): State<Arc<Status>>| Json(status.report())))
+            .route("/api/repair", post(repair::repair).layer(DefaultBodyLimit::max(repair::LARGEST_BODY)))
             .with_state(status);
-        axum::serve(self.listener, router).await.map_err(Error::Serve)
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(self.listener, service).await.map_err(Error::Serve)
     }
 }
 

@@ -30,6 +30,17 @@ async fn serve() -> Served {
 async fn get(addr: SocketAddr, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    answer(&mut stream, &request).await
+}
+
+/// POST of a body to `/api/repair`.
+async fn post(addr: SocketAddr, kind: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let head = format!("Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close", body.len());
+    answer(&mut stream, &format!("POST /api/repair HTTP/1.1\r\nHost: {addr}\r\n{head}\r\n\r\n{body}")).await
+}
+
+async fn answer(stream: &mut TcpStream, request: &str) -> (u16, String, String) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.unwrap();
@@ -60,6 +71,28 @@ async fn alive_at_once_but_ready_only_in_stable_sync() {
     served.status.enter(Phase::Connecting, "link lost");
     assert_eq!(get(served.addr, "/readyz").await.0, 503);
     assert_eq!(get(served.addr, "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn only_sensible_requests_for_repair_get_as_far_as_the_stream() {
+    let served = serve().await;
+    let json = "application/json";
+    let (code, _, body) = post(served.addr, json, r#"{"keys":[{"db":0,"key_hex":"666f6f"}]}"#).await;
+    assert_eq!(code, 503, "{body}");
+    assert!(body.contains("try again when the daemon is in stable sync"), "{body}");
+    for (kind, body, expected) in [
+        (json, r#"{"keys":[{"db":0,"key_hex":"6"}]}"#, 400),
+        (json, r#"{"keys":[{"db":0,"key_hex":"6g"}]}"#, 400),
+        (json, r#"{"keys":[{"db":-1,"key_hex":""}]}"#, 422),
+        (json, r#"{"names":[]}"#, 422),
+        (json, "no json", 400),
+        ("text/plain", r#"{"keys":[]}"#, 415),
+    ] {
+        assert_eq!(post(served.addr, kind, body).await.0, expected, "{body}");
+    }
+    let many = format!(r#"{{"keys":[{}]}}"#, vec![r#"{"db":0,"key_hex":""}"#; 1001].join(","));
+    assert_eq!(post(served.addr, json, &many).await.0, 400);
+    assert_eq!(get(served.addr, "/api/repair").await.0, 405);
 }
 
 #[tokio::test]

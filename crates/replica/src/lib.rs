@@ -20,6 +20,7 @@
 //! | [`flow_task`] | one flow: snapshot and journal |
 //! | [`apply`] | a treatment becomes commands, counts and doubts |
 //! | [`global`] | FLUSHALL, FLUSHDB, FLUSHSLOTS: once, for all flows |
+//! | [`desk`] | keys that somebody from outside asks to be repaired |
 //! | [`removal`] | after a repeated full sync: keys the source lacks |
 //! | [`fences`] | keys under repair are read from the source |
 //! | [`ledger`] | the checkpoint, written one change at a time |
@@ -37,6 +38,7 @@ mod acks;
 pub mod apply;
 pub mod attachment;
 pub mod clock;
+pub mod desk;
 pub mod engine;
 pub mod error;
 pub mod fences;

@@ -142,7 +142,8 @@ impl Removal {
             }
             let (done, answer) = oneshot::channel();
             let reason = "on the target, and not at the source";
-            flow.send(Order::Repair { keys, reason, done }).map_err(|_| Unfinished::Ended)?;
+            let cause = repair::Cause::Stale;
+            flow.send(Order::Repair { keys, cause, reason, done }).map_err(|_| Unfinished::Ended)?;
             answers.push(answer);
         }
         for answer in answers {

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::attachment::SNAPSHOT_SPOOL;
+use crate::desk::{self, Desk};
 use crate::error::Error;
 use crate::fences::{self, Link};
 use crate::flow_task::{Channels, FlowTask, Order, Shared, Start};
@@ -196,6 +197,15 @@ impl Session {
         session.tasks.push(tokio::spawn(fences.run()));
         let (commands, commands_out) = unbounded_channel();
         let (progress, progress_out) = watch::channel(Progress::new(count));
+        let (desk, requests) = desk::open();
+        shared.status.set_desk(desk);
+        let desk = Desk {
+            requests,
+            flows: session.orders.clone(),
+            progress: progress_out.clone(),
+            shared: shared.clone(),
+        };
+        session.tasks.push(tokio::spawn(desk.run()));
         let (ended_in, ended) = oneshot::channel();
         let coordinator = coordinator::Coordinator {
             shared,

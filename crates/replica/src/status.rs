@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use checkpoint::NotInSync;
 use command::{Excluded, Missing, MissingKind};
+use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -28,6 +29,7 @@ pub use report::{
     RepairingReport, Report, SpoolReport,
 };
 
+use crate::desk::Request;
 use crate::ledger::now_ms;
 use crate::phase::Phase;
 use crash::Stored;
@@ -93,6 +95,8 @@ pub struct Status {
     existing: AtomicU64,
     task: OnceLock<String>,
     owns_checkpoint: AtomicBool,
+    /// Where keys can be asked to be repaired, while a session lives.
+    desk: Mutex<Option<Sender<Request>>>,
     hearts: Hearts,
     stall: Mutex<Stall>,
 }
@@ -135,6 +139,7 @@ impl Status {
             existing: AtomicU64::new(0),
             task: OnceLock::new(),
             owns_checkpoint: AtomicBool::new(false),
+            desk: Mutex::default(),
             hearts: Hearts::new(),
             stall: Mutex::default(),
         })
@@ -173,6 +178,15 @@ impl Status {
             flows.iter().for_each(|flow| flow.sample(now));
         }
         lock(&self.stall).look(now, stable, &flows, &self.nodes());
+    }
+
+    /// Where keys can be asked to be repaired; nothing while there is no session.
+    pub fn desk(&self) -> Option<Sender<Request>> {
+        lock(&self.desk).clone().filter(|desk| !desk.is_closed())
+    }
+
+    pub(crate) fn set_desk(&self, desk: Sender<Request>) {
+        *lock(&self.desk) = Some(desk);
     }
 
     /// The checkpoint is open and nobody else's; `resumable`: it holds a position to resume from.

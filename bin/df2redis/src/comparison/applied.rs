@@ -14,6 +14,8 @@ use crate::status::{Answer, ask};
 const LOOK: Duration = Duration::from_millis(100);
 /// A daemon that has not come any further for so long does not come along.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A record that may not have said everything has its keys read again a second later; until then nothing tells of them.
+const DOUBTS: Duration = Duration::from_millis(1_500);
 /// Keys under repair are waited for this long; what is left then is not in sync.
 const REPAIRS: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,7 @@ impl Applied {
                 return Ok(());
             };
             match missing(&report, &lsns) {
+                Some(0) if begin.elapsed() < DOUBTS => {}
                 Some(0) if report.repair.keys == 0 || begin.elapsed() > REPAIRS => return Ok(()),
                 Some(0) => since = Instant::now(),
                 behind => {

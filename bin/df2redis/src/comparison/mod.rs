@@ -2,6 +2,7 @@
 
 mod applied;
 mod bar;
+mod repair;
 mod result;
 
 use std::process::ExitCode;
@@ -42,7 +43,8 @@ pub(crate) fn run(config: &Config, arguments: &arguments::Check) -> Result<ExitC
     let json = Json::open(arguments.json.as_deref())?;
     let options = arguments.options();
     let fence = fence(config, options.interval);
-    runtime.block_on(compare(&settings, options, fence, json, &terminal))
+    let repair = arguments.repair.then_some(config);
+    runtime.block_on(compare(&settings, options, fence, json, &terminal, repair))
 }
 
 /// At the end of a migration: everything, to the last byte.
@@ -50,15 +52,17 @@ pub(crate) async fn verify(settings: &Settings, terminal: &Terminal) -> Result<E
     let options = Options { mode: Mode::Full, ..Options::default() };
     // Nothing is applied any more.
     let fence = Arc::new(Pause(options.interval));
-    compare(settings, options, fence, Json::none(), terminal).await
+    compare(settings, options, fence, Json::none(), terminal, None).await
 }
 
+/// `repair`: the configuration whose daemon, if one runs, repairs what differs.
 async fn compare(
     settings: &Settings,
     options: Options,
     fence: Arc<dyn Fence>,
     json: Json,
     terminal: &Terminal,
+    repair: Option<&Config>,
 ) -> Result<ExitCode, Failure> {
     let target = connect(settings).await?;
     let mapping = settings.mapping(target.is_cluster())?;
@@ -66,15 +70,24 @@ async fn compare(
     let sources = settings.sources.iter().map(|source| source.connect.clone()).collect();
     let check = Check::prepare(::check::Settings {
         sources,
-        target,
-        mapping,
+        target: target.clone(),
+        mapping: mapping.clone(),
         options,
         fence,
         progress: progress.clone(),
     })
     .await?;
     let shown = tokio::spawn(bar::show(progress, terminal.clone()));
-    let outcome = check.run().await;
+    let outcome = async {
+        let mut outcome = check.run().await?;
+        if let Some(config) = repair.filter(|_| !outcome.differences.is_empty()) {
+            info!(found = %outcome.summary, "before the repair");
+            repair::repair(config, settings, check.source(), &target, &mapping, &mut outcome).await?;
+            outcome = check.again(outcome).await?;
+        }
+        Ok::<_, Failure>(outcome)
+    };
+    let outcome = outcome.await;
     shown.abort();
     // It takes its bar away before anything else is printed.
     let _ = shown.await;

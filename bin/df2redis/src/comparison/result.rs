@@ -91,13 +91,18 @@ fn key(difference: &Difference) -> Value {
     let text = named.key.escape_ascii().to_string();
     let mut entry = json!({ "db": named.db, "key": text, "target_db": named.target_db });
     if text.as_bytes() != named.key.as_ref() {
-        let hex: Vec<String> = named.key.iter().map(|byte| format!("{byte:02x}")).collect();
-        entry["key_hex"] = hex.concat().into();
+        entry["key_hex"] = hex(&named.key).into();
     }
     if named.name != named.key {
         entry["target_key"] = named.name.escape_ascii().to_string().into();
     }
     entry
+}
+
+/// Two digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 /// The first differences, what cannot be compared, and the summary line.

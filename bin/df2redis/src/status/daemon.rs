@@ -12,6 +12,8 @@ use crate::service::published;
 
 /// For each of: connect, and every read.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// For an answer that comes when something is done.
+const LONG: Duration = Duration::from_secs(60);
 /// Most bytes of an answer.
 const LARGEST: u64 = 64 << 20;
 
@@ -78,10 +80,21 @@ fn ask_at(config: &Config, addr: &Address) -> Answer {
 
 /// GET: HTTP status and body. In HTTP/1.0 the body ends with the connection.
 fn get(addr: &Address, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    request(addr, &format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n"), PATIENCE)
+}
+
+/// POST of a JSON document that may take a while to be answered: HTTP status and body.
+pub(crate) fn post(addr: &Address, path: &str, json: &str) -> io::Result<(u16, Vec<u8>)> {
+    let length = json.len();
+    let head = format!("Content-Type: application/json\r\nContent-Length: {length}");
+    request(addr, &format!("POST {path} HTTP/1.0\r\nHost: {addr}\r\n{head}\r\n\r\n{json}"), LONG)
+}
+
+fn request(addr: &Address, text: &str, patience: Duration) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = connect(addr)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n").as_bytes())?;
+    stream.write_all(text.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LARGEST).read_to_end(&mut answer)?;
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP");

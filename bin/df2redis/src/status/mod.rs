@@ -9,7 +9,7 @@ use config::Config;
 use crate::failure::Failure;
 use crate::output::say;
 
-pub(crate) use daemon::{Answer, ask};
+pub(crate) use daemon::{Answer, ask, post};
 pub(crate) use page::page;
 
 /// Prints how the replication stands.

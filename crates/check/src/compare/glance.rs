@@ -127,6 +127,11 @@ impl Comparer {
         on_target: Option<Expiry>,
     ) -> Result<bool, Error> {
         look.target_expiry = on_target.flatten();
+        if look.kind.value_type().is_some_and(|kind| !self.shared.filter.allows_type(kind)) {
+            // Not replicated: whatever is there under its name is nobody's difference.
+            look.verdict = Some(Verdict::Gone);
+            return Ok(false);
+        }
         let there = on_target.is_some();
         if look.kind == Kind::Absent {
             match there {

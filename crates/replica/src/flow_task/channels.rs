@@ -169,7 +169,9 @@ pub enum Order {
     Repair {
         /// The keys, all of this flow.
         keys: Vec<SourceKey>,
-        /// Why.
+        /// What put them there.
+        cause: repair::Cause,
+        /// Why, in words.
         reason: &'static str,
         /// Answered when every one of them has left.
         done: oneshot::Sender<()>,

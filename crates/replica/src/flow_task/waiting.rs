@@ -198,8 +198,8 @@ impl FlowTask {
     pub(super) async fn obey(&mut self, order: Order) -> Result<(), End> {
         match order {
             Order::Fence(answer) => self.fence_answered(answer),
-            Order::Repair { keys, reason, done } => {
-                self.repair_keys(keys.clone(), repair::Cause::Stale, reason, None);
+            Order::Repair { keys, cause, reason, done } => {
+                self.repair_keys(keys.clone(), cause, reason, None);
                 self.leaving.push((keys.into_iter().collect(), done));
                 self.tell_left(&[]);
             }

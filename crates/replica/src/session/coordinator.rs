@@ -188,6 +188,7 @@ impl Coordinator {
                     let Some(flow) = self.shared.sharding.flow_of(&key.key) else { continue };
                     let order = Order::Repair {
                         keys: vec![key],
+                        cause: repair::Cause::Stale,
                         reason: "came on another flow than its own",
                         done: oneshot::channel().0,
                     };

@@ -1,74 +1,22 @@
 //! `df2redis check`: finds what differs, all of it, and nothing that only moves.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
-use std::path::Path;
+mod checked;
+mod healing;
+mod refused;
+mod values;
+
 use std::time::Duration;
 
 use scenarios::client::Endpoint;
-use scenarios::injuries::{Injury, injure};
+use scenarios::injuries::injure;
 use scenarios::mirrored::Mirrored;
-use scenarios::program::{Output, Settings, binary, run};
+use scenarios::program::{Settings, binary};
 use scenarios::servers::{RedisOptions, RedisServer};
 use scenarios::workload::{fill, seed};
-use serde_json::Value;
 use tempfile::TempDir;
 
-const DEADLINE: Duration = Duration::from_secs(600);
-
-/// One run of `df2redis check`.
-struct Checked {
-    output: Output,
-    result: Value,
-}
-
-impl Checked {
-    fn run(settings: &Settings, arguments: &[&str]) -> Checked {
-        let dir = TempDir::new().unwrap();
-        let config = dir.path().join("check.yaml");
-        std::fs::write(&config, settings.to_yaml()).unwrap();
-        let json = dir.path().join("result.json");
-        let mut args = vec!["check", "--config", text(&config), "--json", text(&json)];
-        args.extend(arguments);
-        let output = run(&args, DEADLINE);
-        let result = std::fs::read_to_string(&json).unwrap_or_default();
-        let result = serde_json::from_str(&result).unwrap_or(Value::Null);
-        Checked { output, result }
-    }
-
-    fn found(&self) -> BTreeSet<Injury> {
-        let list = self.result["differences"].as_array().unwrap_or_else(|| panic!("{:?}", self.output));
-        let kinds = ["missing", "extra", "type", "value", "ttl"];
-        list.iter()
-            .map(|found| Injury {
-                db: found["db"].as_u64().unwrap() as u32,
-                key: found["key"].as_str().unwrap().to_owned(),
-                kind: kinds.into_iter().find(|kind| found["kind"] == *kind).unwrap(),
-            })
-            .collect()
-    }
-
-    /// Just these, and the exit code that goes with them.
-    fn assert_found(&self, injuries: &BTreeSet<Injury>) {
-        let found = self.found();
-        let missed: Vec<_> = injuries.difference(&found).collect();
-        let invented: Vec<_> = found.difference(injuries).collect();
-        assert!(
-            missed.is_empty() && invented.is_empty(),
-            "missed {missed:?}, invented {invented:?}\n{:?}",
-            self.output
-        );
-        assert_eq!(self.output.code(), if injuries.is_empty() { 0 } else { 2 }, "{:?}", self.output);
-    }
-
-    fn number(&self, field: &str) -> u64 {
-        self.result["summary"][field].as_u64().unwrap_or_else(|| panic!("{field}: {:?}", self.output))
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use checked::Checked;
 
 fn redis() -> RedisServer {
     RedisServer::start(RedisOptions::default())

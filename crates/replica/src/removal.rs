@@ -83,6 +83,8 @@ impl Removal {
                     // Neither server is kept busy by this alone.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
+                // Slots that moved are not known as long as nothing was sent there.
+                self.side.target().refresh().await?;
                 if !walk.disturbed(&self.side) {
                     break;
                 }

@@ -156,8 +156,12 @@ pub async fn types(side: &mut Side, db: u32, names: &[Bytes]) -> Result<Vec<Stri
     Ok(types.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// Removes every name of database `db` that `belongs` accepts, on every master, and looks again where slots moved
-/// meanwhile. With `of_type` only those of whose `TYPE` it says so. Returns how many were there.
+/// Removes every name of database `db` that `belongs` accepts, on every master. With `of_type` only those of whose `TYPE` it
+/// says so. Returns how many were there.
+///
+/// In a cluster a key may move from a node that was not looked at yet to one that was, and the slot map tells nothing of it
+/// while its slot migrates. So it is looked until nothing is found, and twice at least: in the second walk such a key stays
+/// where it is.
 ///
 /// # Errors
 /// As [`Walk::page`] and [`unlink`]; what was removed until then stays removed.
@@ -169,7 +173,9 @@ pub async fn remove_matching(
     of_type: Option<&(dyn Fn(&str) -> bool + Sync)>,
 ) -> Result<u64, Error> {
     let mut removed = 0;
+    let mut first = true;
     loop {
+        let before = removed;
         let mut walk = Walk::new(side, db, pattern.clone());
         while let Some(mut names) = walk.page(side).await? {
             names.retain(|name| belongs(name));
@@ -183,7 +189,8 @@ pub async fn remove_matching(
                 removed += unlink(side, db, &names).await?;
             }
         }
-        if !walk.disturbed(side) {
+        let again = side.target().is_cluster() && (std::mem::take(&mut first) || removed > before);
+        if !again && !walk.disturbed(side) {
             return Ok(removed);
         }
     }

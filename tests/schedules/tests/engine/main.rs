@@ -73,6 +73,12 @@ const KEPT: &[(u64, Option<usize>, &str)] = &[
          nothing was repaired any more",
     ),
     (
+        6_400_000_003_576,
+        None,
+        "FLUSHALL walked over the nodes while a slot migrated: a key went from a node that was still to come to one that was \
+         done with",
+    ),
+    (
         7_200_000_000_896,
         Some(15),
         "one command of a migrating slot was answered TRYAGAIN and another one ASK: both were sent again and again without a pause",

@@ -184,7 +184,9 @@ impl Reader {
     /// No connection; a source that answers nothing for the moment.
     pub async fn may_read(&mut self) -> Result<Result<(), String>, ReaderError> {
         let mut link = self.link().await?;
-        let permission = permission::ask(&mut link.connection).await?;
+        let permission = permission::ask(&mut link.connection, self.options.pause_writes_ms > 0).await?;
+        // Among the probes is a SELECT.
+        link.db = None;
         self.link = Some(link);
         Ok(permission)
     }

@@ -194,7 +194,7 @@ async fn databases(
 ) -> Result<Result<Vec<u32>, String>, Error> {
     let databases = match side.databases().await {
         Ok(databases) => databases,
-        Err(Unanswered::Refused(message)) => return Ok(Err(message)),
+        Err(error @ Unanswered::Refused(..)) => return Ok(Err(error.to_string())),
         Err(error) => return Ok(Err(error.to_string())),
     };
     for &db in &databases {

@@ -18,9 +18,9 @@ pub enum Unanswered {
     /// The connection failed.
     #[error(transparent)]
     Connection(#[from] resp::Error),
-    /// The source refused; its own words.
-    #[error("{0}")]
-    Refused(String),
+    /// The source refused a command; its own words.
+    #[error("{0}: {1}")]
+    Refused(&'static str, String),
     /// The reply has another shape than expected.
     #[error("unexpected reply")]
     Unexpected,
@@ -31,7 +31,7 @@ impl Unanswered {
     pub fn is_an_answer(&self) -> bool {
         use resp::Error;
         match self {
-            Unanswered::Refused(_) | Unanswered::Unexpected => true,
+            Unanswered::Refused(..) | Unanswered::Unexpected => true,
             Unanswered::Connection(error) => matches!(
                 error,
                 Error::AuthRejected { .. }
@@ -57,15 +57,15 @@ impl SourceSide {
         let (connection, selected) = self.connection.as_mut().expect("made above");
         if *selected != db {
             let number = db.to_string();
-            answer(&self.options.addr, connection.call(&["SELECT", &number]).await?)?;
+            answer("SELECT", &self.options.addr, connection.call(&["SELECT", &number]).await?)?;
             *selected = db;
         }
         Ok(connection)
     }
 
-    async fn ask(&mut self, args: &[&str]) -> Result<Reply, Unanswered> {
+    async fn ask(&mut self, args: &[&'static str]) -> Result<Reply, Unanswered> {
         let reply = self.connection(0).await?.call(args).await?;
-        answer(&self.options.addr, reply)
+        answer(args[0], &self.options.addr, reply)
     }
 
     /// The databases that hold keys (`INFO keyspace`).
@@ -111,7 +111,7 @@ impl SourceSide {
     ) -> Result<(Bytes, Vec<Bytes>), Unanswered> {
         let args: [&[u8]; 6] = [b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"10000"];
         let reply = self.connection(db).await?.call(&args).await?;
-        let reply = answer(&self.options.addr, reply)?;
+        let reply = answer("SCAN", &self.options.addr, reply)?;
         match reply.as_array() {
             Some([cursor, names]) => {
                 let cursor = cursor.as_bytes().cloned().ok_or(Unanswered::Unexpected)?;
@@ -159,7 +159,7 @@ impl SourceSide {
                 batch.iter().map(|key| vec![name.clone(), key.key.clone()]).collect();
             let replies = self.connection(db).await?.pipeline(&commands).await?;
             for (key, reply) in batch.iter().zip(replies) {
-                if wanted(&answer(&self.options.addr, reply)?).ok_or(Unanswered::Unexpected)? {
+                if wanted(&answer(command, &self.options.addr, reply)?).ok_or(Unanswered::Unexpected)? {
                     missing.push(key.clone());
                 }
             }
@@ -168,11 +168,11 @@ impl SourceSide {
     }
 }
 
-fn answer(addr: &str, reply: Reply) -> Result<Reply, Unanswered> {
+fn answer(command: &'static str, addr: &str, reply: Reply) -> Result<Reply, Unanswered> {
     let Reply::Error(line) = reply else { return Ok(reply) };
     match resp::Error::from_error_line(addr, &line) {
         // It loads, or is being taken over: what it would say is not known.
         Some(error) if error.class() == resp::Class::Retry => Err(error.into()),
-        _ => Err(Unanswered::Refused(resp::printable(&line))),
+        _ => Err(Unanswered::Refused(command, resp::printable(&line))),
     }
 }

@@ -65,8 +65,8 @@ impl Replica {
         if let Some(why) = &refused {
             warn!(
                 why,
-                "the source may not be read: keys in doubt are listed as not in sync instead of repaired; allow PING, DFLY, TYPE \
-                 and the commands that read values, see docs/operations.md"
+                "the source may not be read: keys in doubt are listed as not in sync instead of repaired; docs/configuration.md has the \
+                 line that allows what is needed"
             );
         }
         self.status.set_repair_off(refused.clone());

@@ -143,7 +143,9 @@ async fn catch_up(told: &Told, replicator: &mut Replicator, source: &Handle) -> 
     let lsns = source.lsns();
     let report = replicator
         .wait("the last write on the target", PATIENCE, |report| {
-            report.flows.iter().map(|flow| flow.applied_lsn).eq(lsns.iter().copied())
+            // What was in doubt after the kill is applied once it is on the list, and equal once it has left it.
+            let applied = report.flows.iter().map(|flow| flow.applied_lsn).eq(lsns.iter().copied());
+            applied && report.not_in_sync_count == 0 && report.repair.keys == 0
         })
         .await?;
     told.line(format!(

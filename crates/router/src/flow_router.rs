@@ -314,7 +314,7 @@ impl FlowRouter {
             held.insert(Parked::new(meta, &args));
             return;
         }
-        let node = self.owners[slot as usize];
+        let node = self.owner_now(slot);
         if node == NodeId::NONE {
             self.hold(Parked::new(meta, &args), Way::Later(Transient::ClusterDown));
             return;

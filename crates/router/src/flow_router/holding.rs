@@ -90,6 +90,26 @@ impl FlowRouter {
         }
     }
 
+    /// The owner of a slot that is not held. Where the flow has no connection to it, nothing of the slot is out there: the
+    /// moment to take over what the map says. Without it every slot that was quiet while its node failed over is tried
+    /// there once more, a connection for each handful.
+    pub(super) fn owner_now(&mut self, slot: u16) -> NodeId {
+        let before = self.owners[slot as usize];
+        if self.lanes.get(before.index()).is_some_and(Option::is_some) {
+            return before;
+        }
+        let now = self.target.owner(slot);
+        if now == before || now == NodeId::NONE {
+            return before;
+        }
+        // Commands that were answered ASK may be out at the node that imports the slot.
+        if self.lanes.iter().flatten().flat_map(Lane::open_slots).any(|open| open == slot) {
+            return before;
+        }
+        self.own(slot, now);
+        now
+    }
+
     /// The slot is served by `node` from now on.
     fn own(&mut self, slot: u16, node: NodeId) {
         let before = std::mem::replace(&mut self.owners[slot as usize], node);

@@ -17,7 +17,7 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The directory cannot be created or written.
-    #[error("checkpoint {dir} is not writable: {source}", dir = dir.display())]
+    #[error("checkpoint {dir} is not writable: {source}; {advice}", dir = dir.display(), advice = advice(source))]
     NotWritable {
         /// The checkpoint directory.
         dir: PathBuf,
@@ -53,7 +53,7 @@ pub enum Error {
         what: String,
     },
     /// Reading or writing failed in the middle.
-    #[error("checkpoint {dir}: {what}: {source}", dir = dir.display())]
+    #[error("checkpoint {dir}: {what}: {source}; {advice}", dir = dir.display(), advice = advice(source))]
     Io {
         /// The checkpoint directory.
         dir: PathBuf,
@@ -62,4 +62,17 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What the operator does about a system's error.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free space on that disk, then start again: it goes on where it was"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "give it to the user that runs the program, and start again"
+        }
+        _ => "see what is wrong with that disk, then start again: it goes on where it was",
+    }
 }

@@ -85,7 +85,7 @@ impl Replica {
 
     async fn run_to_the_end(&self) -> Result<Finished, Error> {
         let clock = self.settings.clock;
-        let mut ledger = match &self.settings.store {
+        let ledger = match &self.settings.store {
             Some(store) => Ledger::with(store.clone(), clock)?,
             None => Ledger::open(&self.settings.checkpoint_dir, clock).await?,
         };
@@ -127,7 +127,7 @@ impl Replica {
             target,
             nodes: Some(nodes),
             mapping,
-            ledger: ledger.clone(),
+            ledger,
             session: None,
             dirty: false,
             start_over: lost,
@@ -147,23 +147,7 @@ impl Replica {
             match next {
                 Ok(Some(finished)) => return Ok(finished),
                 Ok(None) => {}
-                Err(error) => {
-                    let broken = matches!(error, Error::Checkpoint(_));
-                    if broken {
-                        run.session = None;
-                    }
-                    run.attempts.failed(error)?;
-                    if broken && self.settings.store.is_none() {
-                        // A store that failed to write takes no more; what is on the disk counts.
-                        drop(std::mem::replace(&mut run.ledger, ledger.clone()));
-                        drop(ledger);
-                        let Some(opened) = self.open_again(&mut run).await? else {
-                            return Ok(Finished::Stopped);
-                        };
-                        ledger = opened;
-                        run.ledger = ledger.clone();
-                    }
-                }
+                Err(error) => run.attempts.failed(error)?,
             }
             if let Some(finished) = self.pause(&mut run).await? {
                 return Ok(finished);

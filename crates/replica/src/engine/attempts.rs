@@ -30,15 +30,16 @@ impl Attempts {
     /// tried for ever.
     pub(super) fn failed(&mut self, error: Error) -> Result<(), Error> {
         let exit = error.exit();
-        let theirs = matches!(
+        // A checkpoint that failed to be written takes no more; the next process finds out what is on the disk.
+        let ends = matches!(
             error,
-            Error::Collision(_)
+            Error::Checkpoint(_)
+                | Error::Collision(_)
                 | Error::ForeignData { .. }
                 | Error::Conflict { .. }
                 | Error::TooManyExisting { .. }
         );
-        let mismatch = exit == Exit::Usage || theirs;
-        if mismatch || (!self.attached && exit != Exit::Temporary) {
+        if ends || exit == Exit::Usage || (!self.attached && exit != Exit::Temporary) {
             return Err(error);
         }
         let text = error.to_string();

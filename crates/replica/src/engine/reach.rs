@@ -157,25 +157,6 @@ impl Replica {
         Ok(false)
     }
 
-    /// Opens the checkpoint again after it failed to be written. `None`: told to stop meanwhile.
-    pub(super) async fn open_again(&self, run: &mut Run) -> Result<Option<Ledger>, Error> {
-        run.session = None;
-        loop {
-            if self.sleep(Duration::from_secs(1)).await {
-                return Ok(None);
-            }
-            match Ledger::open(&self.settings.checkpoint_dir, self.settings.clock).await {
-                Ok(ledger) => return Ok(Some(ledger)),
-                Err(
-                    error @ (checkpoint::Error::Corrupted { .. } | checkpoint::Error::NewerFormat { .. }),
-                ) => {
-                    return Err(error.into());
-                }
-                Err(error) => warn!(%error, "checkpoint not opened again yet"),
-            }
-        }
-    }
-
     /// The target, waited for up to a minute. `None`: told to stop meanwhile.
     pub(super) async fn target(&self) -> Result<Option<Arc<Target>>, Error> {
         let began = Instant::now();

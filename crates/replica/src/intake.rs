@@ -92,7 +92,7 @@ pub async fn pump(
                 if let Some(search) = &mut finder {
                     let end = search.feed(&chunk);
                     let snapshot = chunk.split_to(end.unwrap_or(chunk.len()));
-                    if let Err(closed) = first(&mut stop, &spool, snapshot).await {
+                    if let Err(closed) = push(&mut stop, &spool, vec![snapshot]).await {
                         return closed;
                     }
                     match end {
@@ -104,17 +104,9 @@ pub async fn pump(
                     Ok(whole) => whole,
                     Err(error) => return Closed::Broken(format!("journal: {error}")),
                 };
-                let mut pieces = whole.chunks.into_iter();
-                if let Some(piece) = pieces.next()
-                    && let Err(closed) = first(&mut stop, &spool, piece).await
-                {
+                // All or nothing: a record in the spool is a record counted.
+                if let Err(closed) = push(&mut stop, &spool, whole.chunks).await {
                     return closed;
-                }
-                // From the first piece on it is all or nothing: a record in the spool is a record counted.
-                for piece in pieces {
-                    if let Err(closed) = push(&spool, piece).await {
-                        return closed;
-                    }
                 }
                 received.count.fetch_add(whole.lsns, Relaxed);
                 status.received.store(received.next(), Relaxed);
@@ -127,18 +119,18 @@ pub async fn pump(
     }
 }
 
-/// Nothing of what belongs together is in the spool yet: here it may be given up.
-async fn first(stop: &mut watch::Receiver<bool>, spool: &spool::Sender, chunk: Bytes) -> Result<(), Closed> {
+/// Until it is in the spool it may be given up as a whole.
+async fn push(
+    stop: &mut watch::Receiver<bool>,
+    spool: &spool::Sender,
+    chunks: Vec<Bytes>,
+) -> Result<(), Closed> {
     tokio::select! {
         biased;
         () = stopped(stop) => Err(Closed::Link),
-        pushed = push(spool, chunk) => pushed,
+        pushed = spool.push_all(chunks) => pushed.map_err(|error| match error {
+            spool::PushError::Full => Closed::SpoolFull,
+            _ => Closed::Abandoned,
+        }),
     }
-}
-
-async fn push(spool: &spool::Sender, chunk: Bytes) -> Result<(), Closed> {
-    spool.push(chunk).await.map_err(|error| match error {
-        spool::PushError::Full => Closed::SpoolFull,
-        _ => Closed::Abandoned,
-    })
 }

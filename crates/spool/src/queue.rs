@@ -74,7 +74,16 @@ impl Sender {
     /// # Errors
     /// [`PushError::Full`] only with [`WhenFull::Drop`].
     pub async fn push(&self, chunk: Bytes) -> Result<(), PushError> {
-        if chunk.is_empty() {
+        self.push_all(vec![chunk]).await
+    }
+
+    /// [`Self::push`] of chunks that belong together: all of them are taken, or none is. An empty spool takes any number.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub async fn push_all(&self, mut chunks: Vec<Bytes>) -> Result<(), PushError> {
+        chunks.retain(|chunk| !chunk.is_empty());
+        if chunks.is_empty() {
             return Ok(());
         }
         let mut stalled = None;
@@ -87,7 +96,7 @@ impl Sender {
                 if state.error.is_some() {
                     return Err(PushError::Broken);
                 }
-                match state.admit(&chunk) {
+                match state.admit(&chunks) {
                     Admission::Memory => {
                         drop(state);
                         self.shared.readable.notify_one();

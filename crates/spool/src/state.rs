@@ -139,20 +139,21 @@ impl State {
         self.waiting() == 0
     }
 
-    /// Takes the chunk if there is room for it.
-    pub(crate) fn admit(&mut self, chunk: &Bytes) -> Admission {
-        let len = chunk.len();
-        let admission = self.place(len);
+    /// Takes the chunks, which belong together, if there is room for all of them.
+    pub(crate) fn admit(&mut self, chunks: &[Bytes]) -> Admission {
+        let len = chunks.iter().map(Bytes::len).sum();
+        let on_disk = chunks.iter().map(|chunk| self.layout.on_disk(chunk.len())).sum();
+        let admission = self.place(len, on_disk);
         match admission {
             Admission::Memory => {
                 self.memory_bytes += len;
-                self.memory.push_back(chunk.clone());
+                self.memory.extend(chunks.iter().cloned());
             }
             Admission::Handover => {
                 self.spilled = true;
                 self.handover_bytes += len;
-                self.reserved += self.layout.on_disk(len);
-                self.handover.push_back(chunk.clone());
+                self.reserved += on_disk;
+                self.handover.extend(chunks.iter().cloned());
             }
             Admission::Later | Admission::Full => {}
         }
@@ -160,12 +161,12 @@ impl State {
         admission
     }
 
-    fn place(&self, len: usize) -> Admission {
+    /// Where `len` bytes go, which may take `on_disk` bytes in files.
+    fn place(&self, len: usize, on_disk: u64) -> Admission {
         if !self.spilled && (self.memory.is_empty() || self.memory_bytes + len <= self.own_limit()) {
             return Admission::Memory;
         }
-        let on_disk = self.files + self.reserved + self.layout.on_disk(len);
-        if self.refused || on_disk > self.disk_limit {
+        if self.refused || self.files + self.reserved + on_disk > self.disk_limit {
             return match self.when_full {
                 WhenFull::Stall => Admission::Later,
                 WhenFull::Drop => Admission::Full,

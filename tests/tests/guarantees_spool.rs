@@ -74,6 +74,20 @@ fn write_until_on_disk(program: &Df2redis, source: &Source) {
     });
 }
 
+/// Changes a byte in every file of the spool.
+fn damage(program: &Df2redis) {
+    for (file, size) in segments(program.checkpoint_dir()) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        assert_eq!(bytes.len() as u64, size.max(bytes.len() as u64));
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x55;
+        // In place: the process has the file open.
+        use std::os::unix::fs::FileExt;
+        let open = std::fs::File::options().write(true).open(&file).unwrap();
+        open.write_all_at(&bytes[middle..=middle], middle as u64).unwrap();
+    }
+}
+
 /// Resident memory that the program may need besides `spool.memory`, with two flows and under such a load
 /// (docs/operations.md).
 const REST: u64 = 160 * MIB;
@@ -183,6 +197,101 @@ fn a_full_spool_that_drops_the_link_leads_to_a_reconciling_resync() {
     wait_all_in_sync(&mut program, READY);
 }
 
+/// The link is dropped whenever the spool is full, and the source holds everything that is missing: what was received
+/// ends with a whole record each time, so that nothing but partial syncs follows.
+#[test]
+fn a_full_spool_that_drops_the_link_goes_on_with_the_next_record() {
+    let source = source(1 << 20);
+    let target = standalone();
+    let settings = target
+        .settings(&source)
+        .set("spool.memory", "2MiB")
+        .set("spool.disk", "0")
+        .set("spool.when_full", "drop");
+    let mut program = Df2redis::replicate(settings);
+    program.wait_ready(READY);
+    for round in 1..=3 {
+        server(&target).pause();
+        let crowd = Crowd::start(&source.endpoint(), 4, 20_000, 700);
+        program.wait_until(READY, "the link to be dropped", |s| {
+            s["detail"].as_str().is_some_and(|detail| detail.contains("the spool is full"))
+        });
+        let full = crowd.count();
+        wait::until(READY, "the writers to go on", || crowd.count() > full + 1_000);
+        let waits = crowd.stop();
+        assert!(waits.longest < Duration::from_secs(1), "a writer waited {:?}", waits.longest);
+        server(&target).resume();
+        program.wait_until(READY, "the next partial sync", |s| number(s, "partial_syncs") >= round);
+        program.wait_ready(READY);
+        target.assert_equal(&source);
+    }
+    let status = wait_all_in_sync(&mut program, READY);
+    assert_eq!(number(&status, "full_syncs"), 1, "{status}");
+    wait_received(&mut program, &source);
+    let status = program.status().unwrap();
+    let ends: Vec<u64> = next_lsns(&mut source.client());
+    let received: Vec<u64> =
+        status["flows"].as_array().unwrap().iter().map(|flow| number(flow, "received_lsn")).collect();
+    assert_eq!(received, ends, "{status}");
+}
+
+/// What is missing fits into the spool no more, and nothing is taken out before the link is in stable sync: it is not
+/// dropped until then.
+#[test]
+fn a_spool_smaller_than_what_is_missing_gets_there_although_it_drops() {
+    let source = source(1 << 20);
+    let target = standalone();
+    let settings = target
+        .settings(&source)
+        .set("spool.memory", "2MiB")
+        .set("spool.disk", "0")
+        .set("spool.when_full", "drop");
+    let mut program = Df2redis::replicate(settings);
+    program.wait_ready(READY);
+    program.kill();
+    let mut client = source.client();
+    let value = "x".repeat(10_000);
+    for number in 0..2_000 {
+        client.queue(&["SET", &format!("key:{number}"), &value]);
+    }
+    client.flush().unwrap();
+    program.again();
+    program.wait_ready(READY);
+    target.assert_equal(&source);
+    // Once it goes, what still comes may fill it again.
+    let status = program.status().unwrap();
+    assert_eq!(number(&status, "full_syncs"), 0, "{status}");
+}
+
+/// A full sync that was due is over once there is stable sync again: what is lost later comes again from the source.
+#[test]
+fn a_full_sync_that_is_through_is_not_asked_for_again() {
+    let source = source(1 << 20);
+    let Source::Simulated(simulated) = &source else { unreachable!() };
+    let target = standalone();
+    let mut program = Df2redis::replicate(target.settings(&source).set("spool.memory", "1MiB"));
+    program.wait_ready(READY);
+    simulated.handle().faults().spoil_flow(0);
+    let mut client = source.client();
+    for number in 0..20 {
+        client.queue(&["SET", &format!("key:{number}"), "value"]);
+    }
+    client.flush().unwrap();
+    program.wait_until(READY, "the full sync", |s| number(s, "full_syncs") == 2);
+    program.wait_ready(READY);
+    server(&target).pause();
+    write_until_on_disk(&program, &source);
+    damage(&program);
+    server(&target).resume();
+    program.wait_for_line("what lay in the spool is lost", READY);
+    program.wait_until(READY, "the next attachment", |s| {
+        number(s, "full_syncs") + number(s, "partial_syncs") == 3
+    });
+    target.assert_equal(&source);
+    let status = wait_all_in_sync(&mut program, READY);
+    assert_eq!((number(&status, "full_syncs"), number(&status, "partial_syncs")), (2, 1), "{status}");
+}
+
 /// What a killed process left in its spool is removed at the next start, and comes again from the source.
 #[test]
 fn leftovers_of_a_killed_process_are_removed_and_never_read() {
@@ -218,16 +327,7 @@ fn a_segment_that_is_damaged_while_it_waits_loses_nothing() {
     program.wait_ready(READY);
     server(&target).pause();
     write_until_on_disk(&program, &source);
-    for (file, size) in segments(program.checkpoint_dir()) {
-        let mut bytes = std::fs::read(&file).unwrap();
-        assert_eq!(bytes.len() as u64, size.max(bytes.len() as u64));
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0x55;
-        // In place: the process has the file open.
-        use std::os::unix::fs::FileExt;
-        let open = std::fs::File::options().write(true).open(&file).unwrap();
-        open.write_all_at(&bytes[middle..=middle], middle as u64).unwrap();
-    }
+    damage(&program);
     server(&target).resume();
     let line = program.wait_for_line("corrupted", READY);
     println!("{line}");

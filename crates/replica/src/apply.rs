@@ -414,8 +414,7 @@ impl FlowTask {
     /// The target lost more than is remembered (repair rule 30). What counts as applied now must not be resumed from.
     async fn lost_beyond(&mut self, event: Event) -> End {
         let Event::LostBeyond { node, reason } = event;
-        let entry = Entry::edit(|state| (state.phase, state.reconcile) = (checkpoint::Phase::FullSync, true));
-        match self.shared.ledger.write(entry).await {
+        match self.shared.ledger.write(Entry::full_sync_due()).await {
             Ok(()) => {
                 // Only now, when the full sync that is due cannot be forgotten any more.
                 self.router.take_target_events();

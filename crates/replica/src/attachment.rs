@@ -147,7 +147,6 @@ impl Running<'_> {
                 // From now on what the master sends must not wait: it holds all its clients while STARTSTABLE is pending.
                 flow.gauge.set_limit(self.context.spool.memory);
                 flow.gauge.set_disk_limit(self.context.spool.disk);
-                flow.gauge.set_when_full(self.context.spool.when_full);
             }
         }
         status.enter(Phase::Barrier, "");
@@ -164,6 +163,9 @@ impl Running<'_> {
             let entry = Entry::edit(move |state| state.replication_id = replid);
             let written = self.session.shared.ledger.write(entry).await;
             written.map_err(|e| Outcome::Fatal(e.into()))?;
+        }
+        for flow in &self.session.flows {
+            flow.gauge.set_when_full(self.context.spool.when_full);
         }
         if self.context.goal == Goal::Migrate {
             self.repair_what_is_listed(attachment).await?;

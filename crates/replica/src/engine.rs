@@ -20,7 +20,7 @@ use attempts::Attempts;
 
 use crate::attachment::{self, Context, Outcome};
 use crate::error::Error;
-use crate::ledger::Ledger;
+use crate::ledger::{Entry, Ledger};
 use crate::phase::Phase;
 use crate::session::{Ending, Session};
 use crate::settings::Settings;
@@ -140,6 +140,10 @@ impl Replica {
             let outcome = self.attempt(&mut run).await;
             run.attempts.attached |= outcome.is_ok();
             let stable = run.session.as_ref().is_some_and(Session::is_stable);
+            if stable {
+                // The full sync that was due is through.
+                run.start_over = None;
+            }
             let next = match outcome {
                 Ok(outcome) => self.after(outcome, &mut run, began, stable).await,
                 Err(error) => Err(error),
@@ -170,13 +174,12 @@ impl Replica {
                 return Ok(Some(Finished::Migrated));
             }
             Outcome::LinkLost(reason) => {
-                if stable {
-                    run.start_over = None;
-                } else if let Some(session) = run.session.take()
+                if !stable
+                    && let Some(session) = run.session.take()
                     // What came of a snapshot comes again; but a flow may have found a reason of its own.
                     && let Ending::StartOver(reason) = session.stop().await
                 {
-                    self.start_over(reason, run, began);
+                    self.start_over(reason, run, began).await?;
                     return Ok(None);
                 }
                 self.status.enter(Phase::Connecting, reason.clone());
@@ -195,21 +198,25 @@ impl Replica {
                     return Ok(Some(finished));
                 }
             }
-            Outcome::StartOver(reason) => self.start_over(reason, run, began),
-            Outcome::SessionEnded(ending) => return self.session_ended(ending, run, began),
+            Outcome::StartOver(reason) => self.start_over(reason, run, began).await?,
+            Outcome::SessionEnded(ending) => return self.session_ended(ending, run, began).await,
             Outcome::Fatal(error) => return Err(error),
         }
         Ok(None)
     }
 
-    fn start_over(&self, reason: String, run: &mut Run, began: Instant) {
-        warn!(reason, "full sync starts over");
+    /// The source may be away for hours now: a process that is started meanwhile has to know as well.
+    async fn start_over(&self, reason: String, run: &mut Run, began: Instant) -> Result<(), Error> {
         run.session = None;
+        run.ledger.write(Entry::full_sync_due()).await?;
+        self.status.set_resumable(false);
+        warn!(reason, "full sync starts over");
         run.attempts.lost(reason.clone(), began, false);
         run.start_over = Some(reason);
+        Ok(())
     }
 
-    fn session_ended(
+    async fn session_ended(
         &self,
         ending: Ending,
         run: &mut Run,
@@ -223,7 +230,7 @@ impl Replica {
                 warn!(why, "what lay in the spool is lost; it comes again from the source");
                 run.attempts.lost(why, began, true);
             }
-            Ending::StartOver(reason) => self.start_over(reason, run, began),
+            Ending::StartOver(reason) => self.start_over(reason, run, began).await?,
             Ending::Failed(error) => return Err(error),
         }
         Ok(None)
@@ -251,14 +258,14 @@ impl Replica {
             () = told_to_stop(&self.stop) => return Ok(()),
             ending = session.drain() => ending,
         };
-        self.session_ended(ending, run, Instant::now()).map(|_| ())
+        self.session_ended(ending, run, Instant::now()).await.map(|_| ())
     }
 
     async fn until_there_is_room(&self, run: &mut Run) -> Result<Option<Finished>, Error> {
         loop {
             let Some(session) = &run.session else { return Ok(None) };
-            let (held, limit) = session.spooled();
-            if held <= limit / 2 {
+            // A flow at a global command takes nothing until the others have brought their copies.
+            if session.has_room() || session.progress.borrow().at_global {
                 return Ok(None);
             }
             if let Some(finished) = self.wait(Duration::from_millis(200), run).await? {
@@ -326,7 +333,7 @@ impl Replica {
             ending = ended(&mut run.session) => ending,
             () = tokio::time::sleep(pause) => return Ok(None),
         };
-        match self.session_ended(ending, run, Instant::now()) {
+        match self.session_ended(ending, run, Instant::now()).await {
             Err(error) => run.attempts.failed(error).map(|()| None),
             other => other,
         }

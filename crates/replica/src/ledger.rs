@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use checkpoint::{Commit, Durable, Error, NotInSync, State, Store};
+use checkpoint::{Commit, Durable, Error, NotInSync, Phase, State, Store};
 use command::SourceKey;
 use tokio::sync::oneshot;
 
@@ -108,6 +108,16 @@ impl Entry {
             }
         });
         Entry { edit: Some(edit), ..Entry::default() }
+    }
+
+    /// What is stored must not be resumed from any more: a full sync is due, also for a process that knows no more than
+    /// what is stored.
+    pub fn full_sync_due() -> Entry {
+        Entry::edit(|state| {
+            if state.phase == Phase::Stable {
+                (state.phase, state.reconcile) = (Phase::FullSync, true);
+            }
+        })
     }
 
     /// A new state in place of whatever is there.

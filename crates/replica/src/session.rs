@@ -158,11 +158,12 @@ impl Session {
             let (position, position_out) = watch::channel(Default::default());
             let status = statuses[id].clone();
             let gauge = input.gauge();
+            // Until the flows go nothing is taken out, so there is nothing to be gained from dropping the link.
+            gauge.set_when_full(spool::WhenFull::Stall);
             if !matches!(beginning, Beginning::Journal { .. }) {
                 // A snapshot waits for us; its source writes it as fast as it is read.
                 gauge.set_limit(options_memory.min(SNAPSHOT_SPOOL));
                 gauge.set_disk_limit(0);
-                gauge.set_when_full(spool::WhenFull::Stall);
             }
             let channels = Channels {
                 input,
@@ -217,6 +218,7 @@ impl Session {
             reserved: reserved_in,
             stop_flows: session.stop_flows.clone(),
             interval,
+            forgotten: false,
         };
         let heart = session.shared.status.heart("coordinator", HEART);
         session.tasks.push(tokio::spawn(async move {
@@ -280,11 +282,12 @@ impl Session {
         self.ended().await
     }
 
-    /// Bytes that wait in the spools, and how many there may be.
-    pub fn spooled(&self) -> (u64, u64) {
-        let levels = self.flows.iter().map(|flow| flow.gauge.levels());
-        levels
-            .fold((0, 0), |(now, limit), l| (now + l.memory + l.disk, limit + l.memory_limit + l.disk_limit))
+    /// Whether every spool has been taken down to a half.
+    pub fn has_room(&self) -> bool {
+        self.flows.iter().all(|flow| {
+            let levels = flow.gauge.levels();
+            levels.memory + levels.disk <= (levels.memory_limit + levels.disk_limit) / 2
+        })
     }
 }
 

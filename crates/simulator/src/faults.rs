@@ -16,6 +16,7 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct Script {
     cuts: BTreeMap<usize, u64>,
+    spoiled: BTreeSet<usize>,
     stalled: BTreeSet<usize>,
     all_stalled: bool,
     frozen: bool,
@@ -60,6 +61,15 @@ impl Faults {
     /// Forgets cuts that have not happened.
     pub fn cancel_cuts(&self) {
         self.lock().cuts.clear();
+    }
+
+    /// In place of the next bytes on flow `flow` come as many that are no journal. Happens once per call.
+    pub fn spoil_flow(&self, flow: usize) {
+        self.lock().spoiled.insert(flow);
+    }
+
+    pub(crate) fn take_spoiled(&self, flow: usize) -> bool {
+        self.lock().spoiled.remove(&flow)
     }
 
     /// Stops sending on flow `flow` until [`Faults::resume_flow`]; the socket stays open. A master gives up an attachment

@@ -443,11 +443,15 @@ async fn traverse(shared: Arc<Shared>, link: FlowLink) {
 async fn write_flow(shared: Arc<Shared>, link: FlowLink, client: u64, mut writer: Writer) {
     let faults = shared.engine().faults.clone();
     let mut sent = 0u64;
-    while let Some(piece) = link.outbox.take().await {
+    while let Some(mut piece) = link.outbox.take().await {
         tokio::select! {
             biased;
             () = faults.stalled(link.shard, client) => {}
             () = link.outbox.closed() => break,
+        }
+        if faults.take_spoiled(link.shard) {
+            // No operation of the journal has this number.
+            piece = vec![0xff; piece.len()].into();
         }
         let (n, cut) = faults.allowance(link.shard, sent, piece.len());
         let written = tokio::select! {

@@ -171,8 +171,7 @@ impl Replica {
         };
         if attachment.needs_sync() && !shared.repair {
             // Records without LSNs that cannot be repaired: once some are applied, only a full sync helps.
-            let entry = Entry::edit(|state| (state.phase, state.reconcile) = (Stored::FullSync, true));
-            run.ledger.write(entry).await?;
+            run.ledger.write(Entry::full_sync_due()).await?;
         }
         self.open(shared, beginning, attachment.flows.len(), repairing, run);
         // What a node lost while no flow was there to notice.
@@ -181,6 +180,7 @@ impl Replica {
             let reason = format!("target {}: restarted while no flow was there", run.target.address(node));
             run.session = None;
             run.start_over = Some(reason.clone());
+            run.ledger.write(Entry::full_sync_due()).await?;
             return Err(Error::TargetChanged(reason));
         }
         // From here on the flows see what becomes of the nodes.
@@ -190,6 +190,7 @@ impl Replica {
             let reason = format!("target {}: restarted while it was looked at", run.target.address(*node));
             run.session = None;
             run.start_over = Some(reason.clone());
+            run.ledger.write(Entry::full_sync_due()).await?;
             return Err(Error::TargetChanged(reason));
         }
         Ok(())

@@ -37,11 +37,13 @@ pub struct Progress {
     pub ready: Vec<Option<u64>>,
     /// The journal is being followed.
     pub stable: bool,
+    /// Some flow stands at a global command, and others have not come to theirs.
+    pub at_global: bool,
 }
 
 impl Progress {
     pub(super) fn new(flows: usize) -> Progress {
-        Progress { cuts: 0, ready: vec![None; flows], stable: false }
+        Progress { cuts: 0, ready: vec![None; flows], ..Progress::default() }
     }
 
     /// Whether every flow has read FULLSYNC_END.
@@ -113,6 +115,8 @@ pub(super) struct Coordinator {
     pub(super) reserved: watch::Sender<Vec<u64>>,
     pub(super) stop_flows: watch::Sender<bool>,
     pub(super) interval: Duration,
+    /// What is stored is not resumed from any more.
+    pub(super) forgotten: bool,
 }
 
 impl Coordinator {
@@ -132,8 +136,12 @@ impl Coordinator {
                 Some(notice) = self.notices.recv() => match notice {
                     Notice::Ended { flow, end } => {
                         self.flow_ended(flow, &end, &barrier);
+                        let result = match &end {
+                            End::StartOver(reason) => Err(Ending::StartOver(reason.clone())),
+                            _ => Ok(()),
+                        };
                         ends.push(end);
-                        Ok(())
+                        result
                     }
                     notice => self.take(notice, &mut barrier, &mut interval).await,
                 },
@@ -155,10 +163,15 @@ impl Coordinator {
                     self.checkpoint().await
                 }
             };
-            if let Err(ending) = result {
+            if let Err(mut ending) = result {
+                self.stop_flows.send_replace(true);
+                if matches!(ending, Ending::StartOver(_))
+                    && let Err(broken) = self.forget_position().await
+                {
+                    ending = broken;
+                }
                 // The first reason counts; the others follow from it.
                 failed.get_or_insert(ending);
-                self.stop_flows.send_replace(true);
             }
         }
         self.finish(ends, failed).await
@@ -201,14 +214,18 @@ impl Coordinator {
                 self.flows[flow].status.received.store(self.flows[flow].received.next(), Relaxed);
                 self.progress.send_modify(|p| p.ready[flow] = Some(next));
             }
-            Notice::Global { flow, lsn, txid, global } => match barrier.arrive(flow, lsn, txid, global) {
-                Ok(Some(reached)) => {
-                    self.execute(reached).await?;
-                    interval.reset();
+            Notice::Global { flow, lsn, txid, global } => {
+                let arrived = barrier.arrive(flow, lsn, txid, global);
+                self.progress.send_modify(|progress| progress.at_global = barrier.is_waited_for());
+                match arrived {
+                    Ok(Some(reached)) => {
+                        self.execute(reached).await?;
+                        interval.reset();
+                    }
+                    Ok(None) => {}
+                    Err(mixed) => return Err(Ending::StartOver(mixed.to_string())),
                 }
-                Ok(None) => {}
-                Err(mixed) => return Err(Ending::StartOver(mixed.to_string())),
-            },
+            }
             Notice::Ended { .. } => {}
         }
         Ok(())
@@ -307,6 +324,13 @@ impl Coordinator {
             flow.status.checkpointed.fetch_max(*applied, Relaxed);
         }
         Ok(())
+    }
+
+    /// The stream cannot be trusted: nothing of it is resumed from any more, in whatever process.
+    async fn forget_position(&mut self) -> Result<(), Ending> {
+        self.forgotten = true;
+        let written = self.shared.ledger.write(Entry::full_sync_due()).await;
+        written.map_err(|error| Ending::Failed(error.into()))
     }
 
     fn tell_reserved(&self) {
@@ -430,7 +454,7 @@ impl Coordinator {
             }
         }
         let stable = self.progress.borrow().stable;
-        if stable && !matches!(ending, Some(Ending::Failed(Error::Checkpoint(_)))) {
+        if stable && !self.forgotten && !matches!(ending, Some(Ending::Failed(Error::Checkpoint(_)))) {
             let applied: Vec<u64> = self.flows.iter().map(|flow| *flow.applied.borrow()).collect();
             let stored = self.store(applied, Vec::new(), Vec::new(), quiet).await;
             if let (Err(failed), None | Some(Ending::Drained)) = (stored, &ending) {

@@ -271,3 +271,33 @@ fn killed_in_the_middle_of_the_removal_while_stale_names_are_written_to() {
         assert_eq!(stored.not_in_sync_count, 0);
     }
 }
+
+/// The stream turned out to be broken, and the source is away: a process that is started meanwhile knows that nothing of
+/// it may be resumed from.
+#[test]
+fn a_full_sync_that_is_due_outlives_the_process() {
+    let source = Source::Simulated(Simulated::start());
+    let Source::Simulated(simulated) = &source else { unreachable!() };
+    let target = Target::Standalone(RedisServer::start(RedisOptions::default()));
+    fill(&source.endpoint(), 300, &[0], seed());
+    let mut program = Df2redis::replicate(target.settings(&source));
+    program.wait_ready(READY);
+    let mut client = source.client();
+    client.call(&["PING"]);
+    simulated.handle().faults().refuse_connections(true);
+    simulated.handle().faults().spoil_flow(0);
+    for number in 0..20 {
+        client.queue(&["SET", &format!("key:{number}"), "value"]);
+    }
+    client.flush().unwrap();
+    program.wait_for_line("full sync starts over", READY);
+    program.kill();
+    let state = checkpoint::inspect(program.checkpoint_dir(), 0).unwrap().unwrap().state.unwrap();
+    assert_eq!((state.phase, state.reconcile), (checkpoint::Phase::FullSync, true));
+    simulated.handle().faults().refuse_connections(false);
+    program.again();
+    program.wait_ready(READY);
+    target.assert_equal(&source);
+    let status = program.status().unwrap();
+    assert_eq!((number(&status, "full_syncs"), number(&status, "partial_syncs")), (1, 0), "{status}");
+}

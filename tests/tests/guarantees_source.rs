@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use scenarios::observe::{is_listed, wait_all_in_sync};
 use scenarios::program::{Df2redis, Settings, number};
-use scenarios::servers::{Dragonfly, DragonflyOptions, RedisOptions, RedisServer, Simulated, on_runtime};
+use scenarios::servers::{Dragonfly, DragonflyOptions, RedisOptions, RedisServer, Simulated};
 use scenarios::source::Source;
 use scenarios::target::Target;
 use scenarios::wait;
@@ -121,10 +121,38 @@ fn a_takeover_is_followed_by_a_partial_sync_under_the_new_replication_id() {
         client.queue(&["RPUSH", "list", "element"]);
     }
     client.flush().unwrap();
-    let patience = Duration::from_secs(20);
-    on_runtime(second.handle().take_over(first.handle(), patience));
+    second.handle().promote(first.handle().begin_takeover());
+    wait::until(READY, "the last records to be acknowledged", || first.handle().acknowledged());
+    // Its supervisor starts the old master again at once, empty, and it is the first of the two addresses.
+    first.restart(false);
     taken_over(&mut program, &new, &target);
     assert_eq!(stored_id(&program), second.handle().replication_id());
+    comes_back_empty(&mut program, &old, &new, &target);
+    second.handle().drop_attachments();
+    program.wait_until(READY, "the attachment after a cut", |s| number(s, "partial_syncs") == 2);
+    program.wait_ready(READY);
+    new.client().call(&["INCR", "counter"]);
+    target.assert_equal(&new);
+    // Nobody knows either of them now.
+    assert_eq!(program.terminate().code(), 0);
+    second.restart(false);
+    let before = target.read();
+    program.again();
+    let ended = program.wait_exit(READY);
+    assert_eq!(ended.code(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("name only the right one in source.addr"), "{}", ended.stderr);
+    assert!(target.read() == before, "the target was changed although nobody knows the right source");
+}
+
+/// Two masters answer, and the one whose records we have is the second.
+fn comes_back_empty(program: &mut Df2redis, old: &Source, new: &Source, target: &Target) {
+    wait::until(READY, "the old master to be back", || old.client().try_call(&["DBSIZE"]).is_ok());
+    program.again();
+    program.wait_ready(READY);
+    new.client().call(&["RPUSH", "list", "after the restart"]);
+    target.assert_equal(new);
+    let status = program.status().unwrap();
+    assert_eq!((number(&status, "full_syncs"), number(&status, "partial_syncs")), (0, 1), "{status}");
 }
 
 /// The same with two real ones and REPLTAKEOVER.
@@ -152,7 +180,9 @@ fn a_real_takeover_is_followed_by_a_partial_sync_under_the_new_replication_id() 
     second.client().call(&["REPLTAKEOVER", "20"]);
     let new = Source::Real(Box::new(second));
     taken_over(&mut program, &new, &target);
-    drop(first);
+    let mut first = first;
+    first.restart();
+    comes_back_empty(&mut program, &Source::Real(Box::new(first)), &new, &target);
 }
 
 fn taken_over(program: &mut Df2redis, new: &Source, target: &Target) {

@@ -209,6 +209,17 @@ pub async fn attach_after(
     }
 }
 
+/// Who answers there: greets the master, and lets it go again.
+///
+/// # Errors
+/// As of [`attach`].
+pub async fn look(options: &SourceOptions) -> Result<Greeting, AttachError> {
+    let control = greet(options).await?;
+    let greeting = control.greeting().clone();
+    control.close(options.timeouts.close).await;
+    Ok(greeting)
+}
+
 /// Gives up when the whole takes too long: a master that answers each request slowly is as good as none.
 async fn within<T>(
     options: &SourceOptions,

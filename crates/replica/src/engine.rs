@@ -1,6 +1,7 @@
 //! Attach, run, back off, attach again.
 
 mod attempts;
+pub(crate) mod choice;
 mod first;
 mod prepare;
 mod reach;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use attempts::Attempts;
+use choice::Wanted;
 
 use crate::attachment::{self, Context, Outcome};
 use crate::error::Error;
@@ -133,6 +135,7 @@ impl Replica {
             start_over: lost,
             standing,
             attempts: Attempts::new(self.settings.seed),
+            stranger: None,
         };
         loop {
             self.status.enter(Phase::Connecting, run.attempts.last.clone().unwrap_or_default());
@@ -283,13 +286,18 @@ impl Replica {
             (None, Some(session)) => stored.map(|stored| Resume { lsns: session.received(), ..stored }),
             (None, None) => stored,
         };
-        let ask = run.session.is_none();
         let parting = run.session.as_ref().and_then(|session| session.parting.clone());
+        let wanted = Wanted {
+            resume: resume.as_ref(),
+            parting: parting.as_ref(),
+            ask: run.session.is_none(),
+            known: run.ledger.state().map(|state| state.replication_id).filter(|id| !id.is_empty()),
+        };
         let attached = tokio::select! {
             biased;
             () = told_to_stop(&self.stop) => return Ok(Outcome::Stopped),
             ending = ended(&mut run.session) => return Ok(Outcome::SessionEnded(ending)),
-            attached = self.attach(resume.as_ref(), parting.as_ref(), ask) => attached,
+            attached = self.attach(&wanted, &mut run.stranger) => attached,
         };
         let Attached { source, attachment, ends } = attached?;
         let prepared = tokio::select! {
@@ -363,6 +371,8 @@ struct Run {
     /// Why the next attachment asks for a full sync.
     start_over: Option<String>,
     attempts: Attempts,
+    /// Since when only a master answers that is not the stored one.
+    stranger: Option<Instant>,
 }
 
 /// An attachment to one of the sources.

@@ -40,6 +40,29 @@ pub enum Error {
     /// The source does not answer an ordinary question.
     #[error("source: {0}")]
     SourceSilent(String),
+    /// A single master answers, and it is not the one whose records we have.
+    #[error(
+        "source: only {master} answers as a master, which is not the stored source ({known}); it is taken with a full sync \
+         once it has been the only one for {seconds} s"
+    )]
+    OtherSource {
+        /// Its address and replication id.
+        master: String,
+        /// The stored replication id.
+        known: String,
+        /// How long that takes.
+        seconds: u64,
+    },
+    /// Several masters answer, and none is the one whose records we have.
+    #[error(
+        "source: {masters} are all masters, and none is the stored source ({known}); name only the right one in source.addr"
+    )]
+    SeveralMasters {
+        /// Their addresses and replication ids.
+        masters: String,
+        /// The stored replication id.
+        known: String,
+    },
     /// The source could not be reached, or was loading, for a minute.
     #[error("source: gave up after {seconds} s: {last}")]
     SourceAway {
@@ -132,12 +155,14 @@ impl Error {
             Error::Source(error) => of_class(error.class()),
             Error::Target(error) => of_class(error.class()),
             Error::TargetChanged(_)
+            | Error::OtherSource { .. }
             | Error::SourceSilent(_)
             | Error::SourceAway { .. }
             | Error::TargetAway { .. } => Exit::Temporary,
             Error::Mapping(_) | Error::Filter(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
             Error::Ended | Error::Spool { .. } => Exit::Failed,
             Error::Checkpoint(_)
+            | Error::SeveralMasters { .. }
             | Error::OtherTarget { .. }
             | Error::ForeignData { .. }
             | Error::Conflict { .. }

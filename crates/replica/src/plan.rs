@@ -6,12 +6,12 @@ use std::sync::Arc;
 use checkpoint::{Phase as Stored, State};
 use command::Mapping;
 use config::{Conflict, ExistingData};
-use flow::{AttachError, FullReason};
-use handshake::{Control, Greeting, Identity, Release, ResumeStyle};
-use resp::Class;
+use flow::FullReason;
+use handshake::{Greeting, Release, ResumeStyle};
 use router::Target;
 use router::side::Side;
 
+use crate::engine::choice::{self, Choice};
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::source::{SourceSide, Unanswered};
@@ -137,7 +137,8 @@ pub async fn probe(settings: &Settings) -> Result<Plan, Error> {
     let target = Target::connect(&settings.target).await?;
     startup::check_identity(settings, state.as_ref(), &target)?;
     let mapping = settings.mapping(target.is_cluster())?;
-    let Greeted { addr, greeting, mut side } = greet(settings).await?;
+    let known = state.as_ref().map(|state| state.replication_id.as_str()).filter(|id| !id.is_empty());
+    let Greeted { addr, greeting, mut side } = greet(settings, known).await?;
     let databases = databases(&mut side, &target, &mapping).await?;
     let sync = expected(state.as_ref(), &greeting, &mut side).await;
     let source = FoundSource {
@@ -164,27 +165,25 @@ struct Greeted {
     side: SourceSide,
 }
 
-/// Greets the first source that is a master, as attaching does, and lets it go again.
-async fn greet(settings: &Settings) -> Result<Greeted, Error> {
-    let mut last: Option<AttachError> = None;
-    for source in &settings.sources {
-        let identity =
-            Identity { listening_port: source.listening_port, client_id: source.client_id.clone() };
-        match Control::greet(&source.connect, &identity, source.known_release).await {
-            Ok(control) => {
-                let (addr, greeting) = (control.addr().to_owned(), control.greeting().clone());
-                control.close(source.timeouts.close).await;
-                return Ok(Greeted { addr, greeting, side: SourceSide::new(source.connect.clone()) });
+/// Greets the source that would be attached to, and lets it go again.
+async fn greet(settings: &Settings, known: Option<&str>) -> Result<Greeted, Error> {
+    let mut index = 0;
+    if settings.sources.len() > 1 {
+        let (masters, last) = choice::look(settings).await;
+        let ids: Vec<&str> = masters.iter().map(|master| master.replid.as_str()).collect();
+        index = match choice::choose(&ids, known) {
+            Choice::Nobody => return Err(last.expect("the configuration names at least one source").into()),
+            Choice::This(index) | Choice::Stranger(index) => masters[index].source,
+            Choice::Strangers => {
+                let known = known.unwrap_or("none").to_owned();
+                return Err(Error::SeveralMasters { masters: choice::named(&masters), known });
             }
-            Err(error) => {
-                // Of several errors the one that the operator can do something about is told.
-                if !matches!(&last, Some(l) if l.class() != Class::Retry) {
-                    last = Some(error.into());
-                }
-            }
-        }
+        };
     }
-    Err(last.expect("the configuration names at least one source").into())
+    let source = &settings.sources[index];
+    let greeting = flow::look(source).await?;
+    let addr = source.connect.addr.clone();
+    Ok(Greeted { addr, greeting, side: SourceSide::new(source.connect.clone()) })
 }
 
 async fn databases(

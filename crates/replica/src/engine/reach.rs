@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow::{AttachError, Parting, Resume};
 use resp::Class;
 use router::durability::{Comparison, Mark, NodeWatch, Standing};
 use router::side::Side;
@@ -11,7 +10,7 @@ use router::{Retired, Target};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Attached, PATIENCE, Replica, Run, connections, told_to_stop};
+use super::{PATIENCE, Replica, Run, connections, told_to_stop};
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::phase::Phase;
@@ -182,38 +181,5 @@ impl Replica {
             }
             pause = (pause * 2).min(Duration::from_secs(5));
         }
-    }
-
-    /// Attaches to the first source that is a master. `ask`: its LSNs are wanted from before (repair rule 7).
-    pub(super) async fn attach(
-        &self,
-        resume: Option<&Resume>,
-        parting: Option<&Parting>,
-        ask: bool,
-    ) -> Result<Attached, AttachError> {
-        self.status.enter(Phase::Attaching, "");
-        let mut last = None;
-        for (index, source) in self.settings.sources.iter().enumerate() {
-            let ends = match resume {
-                Some(resume) if ask => {
-                    let mut side = SourceSide::new(source.connect.clone());
-                    // A source that does not tell has an open end.
-                    side.offsets().await.ok().filter(|ends| ends.len() == resume.lsns.len())
-                }
-                _ => None,
-            };
-            match flow::attach_after(source, resume, parting).await {
-                Ok(attachment) => return Ok(Attached { source: index, attachment, ends }),
-                Err(error) => {
-                    // Of several errors the one that the operator can do something about is told.
-                    let keep = matches!(&last, Some(l) if AttachError::class(l) != Class::Retry);
-                    if !keep {
-                        last = Some(error);
-                    }
-                }
-            }
-        }
-        self.status.enter(Phase::Connecting, last.as_ref().map(ToString::to_string).unwrap_or_default());
-        Err(last.expect("the configuration names at least one source"))
     }
 }

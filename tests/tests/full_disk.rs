@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use scenarios::observe::Crowd;
+use scenarios::observe::{Crowd, Load};
 use scenarios::program::{Df2redis, Output, number};
 use scenarios::source::Source;
 use scenarios::target::Target;
@@ -70,7 +70,8 @@ fn a_full_checkpoint_disk_ends_the_program_and_the_next_one_goes_on() {
             let settings = target.settings(&source).set("checkpoint.dir", dir.to_string_lossy());
             let mut program = Df2redis::replicate(settings);
             program.wait_ready(WAIT);
-            let writers = Crowd::start(&source.endpoint(), 2, 2_000, 50);
+            let load = Load { clients: 2, rate: 2_000, value: 50, names: 1_009 };
+            let writers = Crowd::start(&source.endpoint(), load);
             let filler = disk.fill();
             assert_says_what_to_do(&program.wait_exit(WAIT));
             // As the service manager does it, again and again.

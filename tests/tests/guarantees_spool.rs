@@ -212,7 +212,8 @@ fn a_full_spool_that_drops_the_link_goes_on_with_the_next_record() {
     program.wait_ready(READY);
     for round in 1..=3 {
         server(&target).pause();
-        let crowd = Crowd::start(&source.endpoint(), 4, 20_000, 700);
+        let load = Load { clients: 4, rate: 20_000, value: 700, names: 1_009 };
+        let crowd = Crowd::start(&source.endpoint(), load);
         program.wait_until(READY, "the link to be dropped", |s| {
             s["detail"].as_str().is_some_and(|detail| detail.contains("the spool is full"))
         });

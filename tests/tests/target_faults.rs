@@ -9,6 +9,7 @@ use scenarios::program::{Df2redis, number};
 use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer, next_lsns};
 use scenarios::source::Source;
 use scenarios::target::Target;
+use scenarios::wait;
 use scenarios::workload::{Mode, Options, Workload, fill, seed};
 use simulator::Release;
 
@@ -283,4 +284,38 @@ fn sigterm_ends_in_time_although_the_target_hangs() {
     program.wait_ready(READY);
     target.assert_equal(&source);
     assert_eq!(number(&program.status().unwrap(), "partial_syncs"), 1);
+}
+
+/// The only node is dead: what waits for it is told for as long as it does, and nobody says that it takes writes again.
+#[test]
+fn a_killed_node_is_told_as_waiting_until_it_is_back() {
+    let source = source();
+    let mut server = RedisServer::start(RedisOptions { appendonly: true, ..RedisOptions::default() });
+    let settings =
+        scenarios::program::Settings::replicate(&source.addr(), "redis-standalone", &[server.addr()]);
+    let mut program = Df2redis::replicate(settings);
+    program.wait_ready(READY);
+    let mut client = source.client();
+    client.call(&["SET", "key:0", "before"]);
+    let mut node = server.client();
+    wait::until(READY, "the first key", || node.text(&["GET", "key:0"]) == "before");
+    server.kill();
+    for number in 0..500 {
+        client.queue(&["SET", &format!("key:{number}"), "after"]);
+    }
+    client.flush().unwrap();
+    let waits = |status: &serde_json::Value| {
+        let node = &status["nodes"][0];
+        node["waiting"] == "disconnected" && number(node, "unsettled") > 0
+    };
+    for _ in 0..3 {
+        program.wait_until(READY, "the node to be told as waiting", waits);
+    }
+    let metric = format!("df2redis_node_waiting{{node=\"{}\"}} 1", server.addr());
+    let (_, metrics) = program.http("/metrics").unwrap();
+    assert!(metrics.lines().any(|line| line == metric), "no {metric}:\n{metrics}");
+    assert!(!program.output().contains("takes writes again"), "{}", program.output());
+    server.start_again();
+    program.wait_until(READY, "everything to be sent", |status| status["nodes"][0]["waiting"].is_null());
+    Target::Standalone(server).assert_equal(&source);
 }

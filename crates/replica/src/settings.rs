@@ -25,7 +25,7 @@ const LISTENING_PORT: u16 = 6380;
 /// What the engine is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The sources; the first one that is a master is used.
+    /// The sources; of the masters among them the stored one is used.
     pub sources: Vec<SourceOptions>,
     /// How the target is reached.
     pub target: TargetOptions,

@@ -40,6 +40,7 @@ use crate::tracker::{Origin, Tracker};
 use crate::wire::{self, Event, Predecessor, Wiring};
 
 use doubt::Moving;
+pub use quiet::NodeLoad;
 
 /// Longest pause before a node that could not be reached is connected to again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -112,8 +113,18 @@ pub struct FlowRouter {
     next_seq: u64,
     next_generation: u64,
     window: usize,
-    /// Why the target takes nothing at the moment, and when that was last told.
-    waiting: Option<(Transient, Instant)>,
+    /// Why the target takes nothing at the moment, or has not executed anything since.
+    waiting: Option<Waiting>,
+}
+
+/// What was told about a target that takes nothing.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    why: Transient,
+    /// When that was last told.
+    told: Instant,
+    /// [`Counters::executed`] then.
+    executed: u64,
 }
 
 impl FlowRouter {
@@ -185,7 +196,7 @@ impl FlowRouter {
 
     /// Why commands wait for the target at the moment: `OOM`, `LOADING`, `disconnected`, ….
     pub fn waiting(&self) -> Option<&'static str> {
-        self.waiting.map(|(why, _)| why.name())
+        self.waiting.filter(|_| !self.held.is_empty()).map(|waiting| waiting.why.name())
     }
 
     /// Whether doubtful keys are repaired from now on.

@@ -96,6 +96,11 @@ impl Held {
         Some(parked)
     }
 
+    /// Commands in the queue.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -43,7 +43,7 @@ mod wire;
 
 pub use error::Error;
 pub use failure::{Cause, Failure};
-pub use flow_router::{Counters, FlowRouter, RouterOptions};
+pub use flow_router::{Counters, FlowRouter, NodeLoad, RouterOptions};
 pub use retire::Retired;
 pub use target::{Expected, Identity, NodeId, Target, TargetOptions};
 pub use tracker::{Origin, Tracker};

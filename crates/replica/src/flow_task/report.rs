@@ -40,12 +40,10 @@ impl FlowTask {
             }
         }
         self.status.set_repairing(repairing);
-        let waiting = self.router.waiting();
-        let nodes = self.router.open_by_node();
-        let nodes = nodes.into_iter().map(|(node, unsettled)| NodeStatus {
-            address: self.shared.target.address(node),
-            waiting: waiting.filter(|_| unsettled > 0).map(str::to_owned),
-            unsettled,
+        let nodes = self.router.nodes().into_iter().map(|load| NodeStatus {
+            address: self.shared.target.address(load.node),
+            waiting: load.waiting.map(str::to_owned),
+            unsettled: load.open,
         });
         self.status.set_nodes(nodes.collect());
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::FlowRouter;
+use super::{FlowRouter, Waiting};
 use crate::failure::Cause;
 use crate::held::{Held, Way, sort_unanswered};
 use crate::lane::{Lane, Parked};
@@ -64,16 +64,18 @@ impl FlowRouter {
 
     /// Says that the target takes nothing for the moment: at first, and once a minute.
     fn tell_waiting(&mut self, why: Transient, detail: impl FnOnce() -> String) {
-        let due = self.waiting.is_none_or(|(told, at)| told != why || at.elapsed() > REMINDER);
+        let due = self.waiting.is_none_or(|w| w.why != why || w.told.elapsed() > REMINDER);
         if due {
             warn!(flow = self.flow, reason = why.name(), detail = detail(), "waiting for the target");
-            self.waiting = Some((why, Instant::now()));
+            self.waiting = Some(Waiting { why, told: Instant::now(), executed: self.counters.executed });
         }
     }
 
-    /// Says that it takes everything again.
+    /// Says that it takes everything again: it has executed something since. That nothing is held says little, as it may
+    /// all have gone under repair.
     pub(super) fn tell_recovery(&mut self) {
-        if self.held.is_empty() && self.waiting.take().is_some() {
+        let executed = self.counters.executed;
+        if self.held.is_empty() && self.waiting.take_if(|waiting| executed > waiting.executed).is_some() {
             info!(flow = self.flow, "the target takes writes again");
         }
     }

@@ -1,7 +1,22 @@
 //! Whether anything of a flow can still reach the target.
 
+use std::collections::BTreeMap;
+
 use super::FlowRouter;
+use crate::held::Way;
+use crate::outcome::Transient;
 use crate::target::NodeId;
+
+/// What a flow has for a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeLoad {
+    /// The node.
+    pub node: NodeId,
+    /// Commands for it that wait, are unanswered, or are answered and not safe from a failover yet.
+    pub open: u64,
+    /// Why nothing is sent to it for the moment: `disconnected`, `LOADING`, ….
+    pub waiting: Option<&'static str>,
+}
 
 impl FlowRouter {
     /// Whether nothing is on its way, nothing waits, and no connection that broke can still execute anything.
@@ -38,16 +53,30 @@ impl FlowRouter {
         self.deadlines.possible(db, name)
     }
 
-    /// The nodes with something on its way to them, and how many commands that is: unanswered ones, and answered ones
-    /// that are not safe from a failover yet.
-    pub fn open_by_node(&self) -> Vec<(NodeId, u64)> {
+    /// What is on its way to each node, and why nothing is sent to it for the moment.
+    pub fn nodes(&self) -> Vec<NodeLoad> {
         let unsettled = self.durability.as_ref().map(|d| d.open_by_node()).unwrap_or_default();
-        let count = |index: usize| {
-            let lane = self.lanes.get(index).and_then(Option::as_ref);
-            let open = lane.map_or(0, |lane| lane.open_slots().count() as u64);
-            open + unsettled.get(index).copied().unwrap_or(0)
+        let mut held: BTreeMap<NodeId, (u64, Option<Transient>)> = BTreeMap::new();
+        for (slot, commands) in &self.held {
+            let (count, waits) = held.entry(self.owners[usize::from(*slot)]).or_default();
+            *count += commands.len() as u64;
+            if let Way::Later(why) = commands.way {
+                waits.get_or_insert(why);
+            }
+        }
+        let load = |node: NodeId| {
+            let lane = self.lanes.get(node.index()).and_then(Option::as_ref);
+            let (held, waits) = held.get(&node).copied().unwrap_or_default();
+            let unreached = lane.is_some() && self.unreached.contains_key(&node);
+            NodeLoad {
+                node,
+                open: lane.map_or(0, |lane| lane.open_slots().count() as u64)
+                    + held
+                    + unsettled.get(node.index()).copied().unwrap_or(0),
+                waiting: waits.or(unreached.then_some(Transient::Disconnected)).map(Transient::name),
+            }
         };
-        self.target.masters().into_iter().map(|node| (node, count(node.index()))).collect()
+        self.target.masters().into_iter().map(load).collect()
     }
 
     /// Whether a repaired value is on its way.

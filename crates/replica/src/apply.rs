@@ -36,7 +36,7 @@ pub enum Place {
 
 impl Place {
     /// Whether the source executed what stands there.
-    fn is_executed(self) -> bool {
+    pub(crate) fn is_executed(self) -> bool {
         matches!(self, Place::Blob | Place::Record | Place::Held(_))
     }
 }
@@ -285,14 +285,25 @@ impl FlowTask {
             self.doubt(keys, UNCERTAIN, place);
             return Ok(());
         }
+        let mut waited = !self.router.has_room();
         for command in commands.as_slice() {
             if !self.databases.contains(&command.db) {
+                waited = true;
                 self.check_database(command.db).await?;
             }
         }
         self.room().await?;
+        // What was decided before may be wrong by now.
+        if waited && let Some(keys) = self.went_under_repair(commands.as_slice(), place) {
+            match place {
+                Place::Record => self.doubt(keys, MOVING, place),
+                _ => self.repair_keys(keys, repair::Cause::Moving, MOVING, None),
+            }
+            return Ok(());
+        }
         self.shared.throttle.spend(commands.len());
         let origin = self.open(place);
+        self.check_handed_out(commands.as_slice(), place, origin);
         for command in commands {
             match place.is_executed() {
                 true => self.router.send_executed(command, origin),

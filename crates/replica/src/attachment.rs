@@ -157,7 +157,11 @@ impl Running<'_> {
             let store = move |state: &mut checkpoint::State| {
                 (state.phase, state.replication_id) = (checkpoint::Phase::Stable, replid);
             };
-            self.session.go(store).await.map_err(Outcome::Fatal)?;
+            match self.session.go(store).await {
+                Ok(()) => {}
+                Err(Error::Ended) => return Err(Outcome::SessionEnded(self.session.ended().await)),
+                Err(error) => return Err(Outcome::Fatal(error)),
+            }
         } else if stored.is_some_and(|state| state.replication_id != replid) {
             // A takeover: the LSNs go on, under another name.
             let entry = Entry::edit(move |state| state.replication_id = replid);

@@ -6,6 +6,7 @@
 //! mend.
 
 mod channels;
+pub(crate) mod invariants;
 mod known_keys;
 mod misplaced;
 mod repairing;
@@ -32,6 +33,8 @@ pub use channels::{Channels, End, Notice, Order, Pace, Position, Shared, Start};
 pub(crate) use known_keys::{is_global, keys_touched};
 pub(crate) use repairing::no_key;
 pub(crate) use waiting::stopped;
+
+use invariants::{Farewell, in_order};
 
 use crate::apply::{Doubt, Place};
 use crate::error::Error;
@@ -146,6 +149,8 @@ impl FlowTask {
 
     /// Runs until the end, which is told as the last notice.
     pub async fn run(mut self, start: Start) {
+        let notices = self.channels.notices.clone();
+        let farewell = Farewell { flow: self.flow, notices, said: false };
         let end = match self.stream(start).await {
             Err(End::Stopped { .. }) => {
                 // Whatever was handed to the target is waited for, so that the checkpoint is exact.
@@ -164,8 +169,7 @@ impl FlowTask {
         };
         self.publish();
         self.tell_position();
-        // Without a listener nobody waits for this flow either.
-        let _ = self.channels.notices.send(Notice::Ended { flow: self.flow, end });
+        farewell.say(end);
     }
 
     async fn stream(&mut self, start: Start) -> Result<std::convert::Infallible, End> {
@@ -259,7 +263,8 @@ impl FlowTask {
                     .map_err(|e| End::StartOver(format!("flow {}: {e}", self.flow)))?;
                 self.entry(entry, lsn).await?;
                 self.next = counter.next();
-                debug_assert_eq!(self.next, self.router.tracker().dispatched());
+                let dispatched = self.router.tracker().dispatched();
+                assert_eq!(self.next, dispatched, "flow {}: records and the router's count differ", self.flow);
                 if self.is_checkpoint_due() {
                     self.asked_at = self.next;
                     self.tell_position();
@@ -358,7 +363,9 @@ impl FlowTask {
     pub(crate) fn publish(&mut self) {
         self.report();
         let applied = self.router.applied();
-        debug_assert!(applied <= self.router.tracker().dispatched());
+        if self.channels.received.has_begun() {
+            in_order(self.flow, applied, self.router.tracker().dispatched(), self.channels.received.next());
+        }
         self.status.applied.store(applied, Relaxed);
         let levels = self.channels.input.gauge().levels();
         self.status.set_spool(levels.memory, levels.disk, levels.stalled);

@@ -32,6 +32,11 @@ impl Received {
         self.base.store(next, Relaxed);
     }
 
+    /// Whether it is known where that is.
+    pub fn has_begun(&self) -> bool {
+        self.base.load(Relaxed) > 0
+    }
+
     /// The LSN that the source would send next.
     pub fn next(&self) -> u64 {
         self.base.load(Relaxed) + self.count.load(Relaxed)
@@ -104,11 +109,12 @@ pub async fn pump(
                     Ok(whole) => whole,
                     Err(error) => return Closed::Broken(format!("journal: {error}")),
                 };
-                // All or nothing: a record in the spool is a record counted.
+                // All or nothing: a record in the spool is a record counted, and counted before it can be taken out.
+                received.count.fetch_add(whole.lsns, Relaxed);
                 if let Err(closed) = push(&mut stop, &spool, whole.chunks).await {
+                    received.count.fetch_sub(whole.lsns, Relaxed);
                     return closed;
                 }
-                received.count.fetch_add(whole.lsns, Relaxed);
                 status.received.store(received.next(), Relaxed);
             }
             Err(error) => {

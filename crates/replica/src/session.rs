@@ -167,6 +167,7 @@ impl Session {
             }
             let channels = Channels {
                 input,
+                received: received.clone(),
                 notices: notices_in.clone(),
                 orders: orders_out,
                 fences: fences_in.clone(),
@@ -219,6 +220,8 @@ impl Session {
             stop_flows: session.stop_flows.clone(),
             interval,
             forgotten: false,
+            standing: vec![None; count],
+            done: Vec::new(),
         };
         let heart = session.shared.status.heart("coordinator", HEART);
         session.tasks.push(tokio::spawn(async move {

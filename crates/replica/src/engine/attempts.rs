@@ -30,10 +30,12 @@ impl Attempts {
     /// tried for ever.
     pub(super) fn failed(&mut self, error: Error) -> Result<(), Error> {
         let exit = error.exit();
-        // A checkpoint that failed to be written takes no more; the next process finds out what is on the disk.
+        // A part that panicked has found a defect. A checkpoint that failed to be written takes no more. The next process finds
+        // out what is on the disk.
         let ends = matches!(
             error,
             Error::Checkpoint(_)
+                | Error::Ended
                 | Error::Collision(_)
                 | Error::ForeignData { .. }
                 | Error::Conflict { .. }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::fences;
+use crate::intake::Received;
 use crate::ledger::Ledger;
 use crate::sharding::Sharding;
 use crate::status::Status;
@@ -216,6 +217,8 @@ pub enum Start {
 pub struct Channels {
     /// What the socket delivered.
     pub input: spool::Receiver,
+    /// What of it is received.
+    pub received: Arc<Received>,
     /// To the session.
     pub notices: UnboundedSender<Notice>,
     /// From the session.

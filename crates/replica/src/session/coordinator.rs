@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
 use crate::error::Error;
+use crate::flow_task::invariants::on_one_side;
 use crate::flow_task::{End, Notice, Order, Position, Shared, stopped};
 use crate::global::{self, Barrier, Reached};
 use crate::intake::Received;
@@ -117,6 +118,10 @@ pub(super) struct Coordinator {
     pub(super) interval: Duration,
     /// What is stored is not resumed from any more.
     pub(super) forgotten: bool,
+    /// By flow: its copy of a global command that is not through.
+    pub(super) standing: Vec<Option<u64>>,
+    /// The copies of the last one that is.
+    pub(super) done: Vec<u64>,
 }
 
 impl Coordinator {
@@ -216,6 +221,7 @@ impl Coordinator {
             }
             Notice::Global { flow, lsn, txid, global } => {
                 let arrived = barrier.arrive(flow, lsn, txid, global);
+                self.standing[flow] = Some(lsn);
                 self.progress.send_modify(|progress| progress.at_global = barrier.is_waited_for());
                 match arrived {
                     Ok(Some(reached)) => {
@@ -295,6 +301,13 @@ impl Coordinator {
         // After the LSNs that they are stored with.
         let marks = self.marks();
         let stored = applied.clone();
+        if self.shared.rules.on(23) && self.shared.rules.on(26) {
+            let durable = self.shared.ledger.state().map(|state| state.applied).unwrap_or_default();
+            let after = applied.iter().enumerate().map(|(flow, applied)| {
+                durable.get(flow).map_or(*applied, |durable| *durable.max(applied))
+            });
+            on_one_side(&after.collect::<Vec<_>>(), &self.standing, &self.done);
+        }
         let mut entry = Entry::edit(move |state| {
             for (stored, now) in state.applied.iter_mut().zip(&applied) {
                 // A flow that has not told yet how far it is takes nothing back.
@@ -382,8 +395,10 @@ impl Coordinator {
             let listed = listed.into_iter().map(|entry| SourceKey { db: entry.db, key: entry.key.into() });
             gone.extend(listed.filter(|key| global::concerns(&global, key)));
         }
+        self.standing.fill(None);
         if self.shared.rules.on(26) {
             let behind: Vec<u64> = lsns.iter().map(|lsn| lsn + 1).collect();
+            self.done = lsns;
             let ahead = behind.iter().map(|lsn| lsn + self.shared.pace.window).collect();
             self.store(behind, ahead, gone, false).await?;
         }
@@ -447,6 +462,11 @@ impl Coordinator {
                     quiet = false;
                     ending = ending.or(Some(Ending::StartOver(reason)));
                 }
+                // Of a flow that has panicked nobody knows what its count is worth.
+                End::Fatal(Error::Ended) => {
+                    quiet = false;
+                    ending = Some(Ending::Failed(Error::Ended));
+                }
                 End::Fatal(error) => {
                     quiet = false;
                     ending = ending.or(Some(Ending::Failed(error)));
@@ -454,7 +474,8 @@ impl Coordinator {
             }
         }
         let stable = self.progress.borrow().stable;
-        if stable && !self.forgotten && !matches!(ending, Some(Ending::Failed(Error::Checkpoint(_)))) {
+        let broken = matches!(ending, Some(Ending::Failed(Error::Checkpoint(_) | Error::Ended)));
+        if stable && !self.forgotten && !broken {
             let applied: Vec<u64> = self.flows.iter().map(|flow| *flow.applied.borrow()).collect();
             let stored = self.store(applied, Vec::new(), Vec::new(), quiet).await;
             if let (Err(failed), None | Some(Ending::Drained)) = (stored, &ending) {

@@ -266,6 +266,7 @@ impl Replica {
 
     async fn until_there_is_room(&self, run: &mut Run) -> Result<Option<Finished>, Error> {
         loop {
+            self.status.attempting();
             let Some(session) = &run.session else { return Ok(None) };
             // A flow at a global command takes nothing until the others have brought their copies.
             if session.has_room() || session.progress.borrow().at_global {
@@ -279,6 +280,7 @@ impl Replica {
 
     /// One attempt: attaches, prepares, and runs the attachment to its end.
     async fn attempt(&self, run: &mut Run) -> Result<Outcome, Error> {
+        self.status.attempting();
         let stored = run.ledger.state().and_then(resume);
         let resume = match (&run.start_over, &run.session) {
             (Some(_), _) => None,

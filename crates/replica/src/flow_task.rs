@@ -347,6 +347,7 @@ impl FlowTask {
         self.repairs.freeze(true);
         self.publish();
         self.tell_position();
+        self.status.at_global.store(true, Relaxed);
         self.notify(Notice::Global { flow: self.flow, lsn, txid, global });
         loop {
             match self.order().await? {
@@ -354,6 +355,7 @@ impl FlowTask {
                 other => self.obey(other).await?,
             }
         }
+        self.status.at_global.store(false, Relaxed);
         self.repairs.freeze(false);
         self.pass_record();
         self.publish();

@@ -34,7 +34,7 @@ use crate::ledger::now_ms;
 use crate::phase::Phase;
 use crash::Stored;
 use heartbeat::Hearts;
-use stall::Stall;
+use stall::{Seen, Stall};
 
 /// Keys kept per kind that the target lacks.
 const LISTED_KEYS: usize = 100;
@@ -99,6 +99,8 @@ pub struct Status {
     desk: Mutex<Option<Sender<Request>>>,
     hearts: Hearts,
     stall: Mutex<Stall>,
+    attempts: AtomicU64,
+    executing: AtomicBool,
 }
 
 impl Status {
@@ -142,6 +144,8 @@ impl Status {
             desk: Mutex::default(),
             hearts: Hearts::new(),
             stall: Mutex::default(),
+            attempts: AtomicU64::new(0),
+            executing: AtomicBool::new(false),
         })
     }
 
@@ -168,6 +172,16 @@ impl Status {
         stuck
     }
 
+    /// The engine begins to attach, or does another step of it that may be repeated.
+    pub fn attempting(&self) {
+        self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// Whether a global command is being executed on the target's nodes.
+    pub fn executing(&self, executing: bool) {
+        self.executing.store(executing, Relaxed);
+    }
+
     /// Looks at the clock and at the flows: to be called a few times a second, for the lag in seconds, the rates, and
     /// to notice that everything stands still.
     pub fn sample(&self) {
@@ -177,7 +191,14 @@ impl Status {
         if stable {
             flows.iter().for_each(|flow| flow.sample(now));
         }
-        lock(&self.stall).look(now, stable, &flows, &self.nodes());
+        let repaired: u64 = lock(&self.repaired).values().sum();
+        let seen = Seen {
+            phase: self.phase().0,
+            steps: self.attempts.load(Relaxed).wrapping_add(repaired),
+            flows: &flows,
+            executing: self.executing.load(Relaxed),
+        };
+        lock(&self.stall).look(now, &seen);
     }
 
     /// Where keys can be asked to be repaired; nothing while there is no session.

@@ -8,7 +8,7 @@ use super::{End, FlowTask, Order};
 
 /// How often keys under repair are looked at while nothing else happens.
 const REPAIR_LOOK: Duration = Duration::from_millis(25);
-/// How often the status hears of a flow that waits for room.
+/// How often the status hears of a flow that waits.
 const TELL: Duration = Duration::from_secs(1);
 /// Pause between two connections to a node that an earlier one broke to.
 const RECONNECT: Duration = Duration::from_millis(100);
@@ -48,10 +48,13 @@ impl FlowTask {
 
     /// Waits for the next order.
     pub(super) async fn order(&mut self) -> Result<Order, End> {
-        tokio::select! {
-            biased;
-            () = stopped(&mut self.channels.stop) => Err(End::STOPPED),
-            order = self.channels.orders.recv() => order.ok_or(End::STOPPED),
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+                order = self.channels.orders.recv() => return order.ok_or(End::STOPPED),
+                () = tokio::time::sleep(TELL) => self.publish(),
+            }
         }
     }
 
@@ -96,7 +99,7 @@ impl FlowTask {
                         return Err(End::Input);
                     }
                 },
-                () = tokio::time::sleep(REPAIR_LOOK), if look => {}
+                () = tokio::time::sleep(if look { REPAIR_LOOK } else { TELL }) => self.publish(),
             }
             self.step_repairs().await?;
             self.router.flush();
@@ -173,6 +176,7 @@ impl FlowTask {
                 biased;
                 () = &mut interruption => return Err(End::STOPPED),
                 () = self.router.next_event() => self.publish(),
+                () = tokio::time::sleep(TELL) => self.publish(),
             }
         }
     }

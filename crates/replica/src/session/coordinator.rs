@@ -225,7 +225,10 @@ impl Coordinator {
                 self.progress.send_modify(|progress| progress.at_global = barrier.is_waited_for());
                 match arrived {
                     Ok(Some(reached)) => {
-                        self.execute(reached).await?;
+                        self.shared.status.executing(true);
+                        let executed = self.execute(reached).await;
+                        self.shared.status.executing(false);
+                        executed?;
                         interval.reset();
                     }
                     Ok(None) => {}

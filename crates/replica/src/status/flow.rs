@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use router::Counters;
 use tokio::time::Instant;
 
 use super::lag::Samples;
 use super::lock;
+
+/// What a flow's task has told is true for so long; it tells something every second.
+const LATELY: Duration = Duration::from_secs(10);
 
 /// Counters of one flow. All only grow, unless they say where something stands.
 #[derive(Debug, Default)]
@@ -39,6 +43,10 @@ pub struct FlowStatus {
     pub stalled: AtomicBool,
     /// Whether FULLSYNC_END was read.
     pub cut: AtomicBool,
+    /// Whether it stands at a global command, until the others have come to theirs and it is executed.
+    pub at_global: AtomicBool,
+    /// When its task last told anything.
+    told: Mutex<Option<Instant>>,
     counters: Mutex<Counters>,
     waiting: Mutex<Option<&'static str>>,
     /// Counts of the attachments before this one.
@@ -80,13 +88,14 @@ pub struct NodeStatus {
     pub address: String,
     /// Why nothing is sent to it for the moment.
     pub waiting: Option<String>,
-    /// Commands sent to it that are not settled: not answered yet, or not yet safe from its failover (rule 27).
+    /// Commands for it that are not settled: not sent or not answered yet, or not yet safe from its failover (rule 27).
     pub unsettled: u64,
 }
 
 impl FlowStatus {
     /// Replaces the router's counters, and why it waits for the target.
     pub fn set_router(&self, counters: Counters, waiting: Option<&'static str>) {
+        *lock(&self.told) = Some(Instant::now());
         *lock(&self.counters) = counters;
         *lock(&self.waiting) = waiting;
     }
@@ -126,6 +135,15 @@ impl FlowStatus {
 
     pub(crate) fn waiting(&self) -> Option<&'static str> {
         *lock(&self.waiting)
+    }
+
+    /// Whether the target is what it waits for, as far as its task has told lately. One that tells nothing has no excuse.
+    pub(crate) fn waits_for_target(&self, now: Instant) -> bool {
+        let lately = lock(&self.told).is_some_and(|told| now.saturating_duration_since(told) < LATELY);
+        let nodes = lock(&self.nodes);
+        // Where nothing is known of the nodes, nobody can tell.
+        let open = nodes.is_empty() || nodes.iter().any(|node| node.waiting.is_some() || node.unsettled > 0);
+        lately && (self.waiting().is_some() || open)
     }
 
     pub(crate) fn repairing(&self) -> Repairing {

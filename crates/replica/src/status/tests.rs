@@ -1,5 +1,7 @@
 use super::crash::{self, Backlog, Flow, Restart, Stored};
 use super::lag::Samples;
+use router::Counters;
+
 use super::*;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -230,24 +232,67 @@ async fn a_silent_task_is_stuck_and_one_that_waits_with_ticks_is_not() {
     assert_eq!(status.stuck(), []);
 }
 
-#[test]
-fn a_standstill_is_told_from_waiting() {
-    let status = stable(1, None);
+#[tokio::test(start_paused = true)]
+async fn a_standstill_is_told_from_waiting() {
+    let status = stable(2, None);
     let flows = status.flows();
-    let (start, mut stall) = (Instant::now(), Stall::default());
     let node = |unsettled| vec![NodeStatus { address: "n:1".into(), waiting: None, unsettled }];
     flows[0].applied.store(10, Relaxed);
     flows[0].received.store(11, Relaxed);
-    let mut look = |at, nodes: &[NodeStatus]| {
-        stall.look(second(start, at), true, &flows, nodes);
-        stall.stuck(second(start, at)).is_some()
-    };
+    // Seconds pass; the flows tell something, or not, and the second one moves all the time.
+    async fn pass(status: &Status, seconds: u64, nodes: Option<Vec<NodeStatus>>) -> Vec<String> {
+        let flows = status.flows();
+        for _ in 0..seconds {
+            if let Some(nodes) = &nodes {
+                flows[0].set_nodes(nodes.clone());
+                flows[0].set_router(Counters::default(), None);
+            }
+            flows[1].applied.fetch_add(1, Relaxed);
+            flows[1].received.fetch_add(1, Relaxed);
+            status.sample();
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        status.stuck().into_iter().map(|stuck| stuck.task).collect()
+    }
+    let stuck = ["the way from flow 0 of the source to the target"];
     // The target was sent something: it is slow, or away.
-    assert!(!look(0, &node(1)) && !look(100, &node(1)) && !look(200, &node(1)));
+    assert!(pass(&status, 100, Some(node(1))).await.is_empty());
     // Nobody knows what the target was sent.
-    assert!(!look(201, &[]) && !look(300, &[]));
-    // It answered everything, and yet nothing is applied and nothing is sent.
-    assert!(!look(301, &node(0)) && !look(360, &node(0)) && look(370, &node(0)));
+    assert!(pass(&status, 100, Some(Vec::new())).await.is_empty());
+    // It answered everything, and yet nothing of this flow is applied, whatever the other one does.
+    assert!(pass(&status, 55, Some(node(0))).await.is_empty());
+    assert_eq!(pass(&status, 10, Some(node(0))).await, stuck);
+    // A key that stays under repair, because the target refuses it say, excuses nothing.
+    flows[0].set_repairing(Repairing { keys: 1, ..Repairing::default() });
+    assert_eq!(pass(&status, 1, Some(node(0))).await, stuck);
     flows[0].applied.store(11, Relaxed);
-    assert!(!look(371, &node(0)) && !look(500, &node(0)));
+    assert!(pass(&status, 100, Some(node(0))).await.is_empty());
+    // It stands at a global command, and the other one comes nearer to its own.
+    flows[0].received.store(12, Relaxed);
+    flows[0].at_global.store(true, Relaxed);
+    assert!(pass(&status, 100, Some(node(0))).await.is_empty());
+    flows[0].at_global.store(false, Relaxed);
+    // What it told last is long ago: its task waits for something that does not come.
+    assert!(pass(&status, 1, Some(node(1))).await.is_empty());
+    assert_eq!(pass(&status, 80, None).await, stuck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_try_to_attach_is_stuck() {
+    let status = stable(1, None);
+    status.enter(Phase::Connecting, "link lost");
+    let pass = async |attempts: bool| {
+        for _ in 0..410 {
+            if attempts {
+                status.attempting();
+            }
+            status.sample();
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        status.stuck().len()
+    };
+    assert_eq!(pass(true).await, 0);
+    assert_eq!(pass(false).await, 1);
+    assert_eq!(status.stuck()[0].task, "attaching to the source");
+    assert_eq!(pass(true).await, 0);
 }

@@ -264,7 +264,11 @@ impl FlowTask {
                 self.entry(entry, lsn).await?;
                 self.next = counter.next();
                 let dispatched = self.router.tracker().dispatched();
-                assert_eq!(self.next, dispatched, "flow {}: records and the router's count differ", self.flow);
+                assert_eq!(
+                    self.next, dispatched,
+                    "flow {}: records and the router's count differ",
+                    self.flow
+                );
                 if self.is_checkpoint_due() {
                     self.asked_at = self.next;
                     self.tell_position();

@@ -27,10 +27,16 @@ pub(crate) fn is_reserved(flow: usize, lsn: u64, reserved: u64) {
 pub(crate) fn on_one_side(applied: &[u64], standing: &[Option<u64>], done: &[u64]) {
     for (flow, applied) in applied.iter().enumerate() {
         if let Some(copy) = standing.get(flow).copied().flatten() {
-            assert!(*applied <= copy, "flow {flow}: applied {applied} is beyond the global command at {copy}");
+            assert!(
+                *applied <= copy,
+                "flow {flow}: applied {applied} is beyond the global command at {copy}"
+            );
         }
         if let Some(copy) = done.get(flow) {
-            assert!(applied > copy, "flow {flow}: applied {applied} is in front of the global command at {copy}");
+            assert!(
+                applied > copy,
+                "flow {flow}: applied {applied} is in front of the global command at {copy}"
+            );
         }
     }
 }

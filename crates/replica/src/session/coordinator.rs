@@ -306,9 +306,10 @@ impl Coordinator {
         let stored = applied.clone();
         if self.shared.rules.on(23) && self.shared.rules.on(26) {
             let durable = self.shared.ledger.state().map(|state| state.applied).unwrap_or_default();
-            let after = applied.iter().enumerate().map(|(flow, applied)| {
-                durable.get(flow).map_or(*applied, |durable| *durable.max(applied))
-            });
+            let after = applied
+                .iter()
+                .enumerate()
+                .map(|(flow, applied)| durable.get(flow).map_or(*applied, |durable| *durable.max(applied)));
             on_one_side(&after.collect::<Vec<_>>(), &self.standing, &self.done);
         }
         let mut entry = Entry::edit(move |state| {

@@ -95,7 +95,7 @@ pub struct NodeStatus {
 impl FlowStatus {
     /// Replaces the router's counters, and why it waits for the target.
     pub fn set_router(&self, counters: Counters, waiting: Option<&'static str>) {
-        *lock(&self.told) = Some(Instant::now());
+        self.told_at(Instant::now());
         *lock(&self.counters) = counters;
         *lock(&self.waiting) = waiting;
     }
@@ -135,6 +135,10 @@ impl FlowStatus {
 
     pub(crate) fn waiting(&self) -> Option<&'static str> {
         *lock(&self.waiting)
+    }
+
+    pub(crate) fn told_at(&self, now: Instant) {
+        *lock(&self.told) = Some(now);
     }
 
     /// Whether the target is what it waits for, as far as its task has told lately. One that tells nothing has no excuse.

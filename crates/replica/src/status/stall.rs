@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PATIENCE_ATTACHING: Duration = Duration::from_secs(400);
 
 /// What is looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub(crate) phase: Phase,
     /// Attempts to attach so far, and whatever else the engine has done besides the flows.
@@ -76,7 +76,8 @@ impl Stall {
         }
         let under_way = !matches!(seen.phase, Phase::Starting | Phase::Stopped | Phase::Stable);
         let waits = seen.flows.iter().any(|flow| flow.waiting().is_some() && flow.waits_for_target(now));
-        let received = |flow: &Arc<FlowStatus>| flow.bytes.load(Relaxed).wrapping_add(flow.keys.load(Relaxed));
+        let received =
+            |flow: &Arc<FlowStatus>| flow.bytes.load(Relaxed).wrapping_add(flow.keys.load(Relaxed));
         let value = seen.flows.iter().map(received).fold(all.wrapping_add(seen.steps), u64::wrapping_add);
         self.attaching.look(now, value, under_way && !waits);
     }

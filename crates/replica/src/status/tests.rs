@@ -1,7 +1,5 @@
 use super::crash::{self, Backlog, Flow, Restart, Stored};
 use super::lag::Samples;
-use router::Counters;
-
 use super::*;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -232,67 +230,78 @@ async fn a_silent_task_is_stuck_and_one_that_waits_with_ticks_is_not() {
     assert_eq!(status.stuck(), []);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_standstill_is_told_from_waiting() {
-    let status = stable(2, None);
-    let flows = status.flows();
-    let node = |unsettled| vec![NodeStatus { address: "n:1".into(), waiting: None, unsettled }];
-    flows[0].applied.store(10, Relaxed);
-    flows[0].received.store(11, Relaxed);
-    // Seconds pass; the flows tell something, or not, and the second one moves all the time.
-    async fn pass(status: &Status, seconds: u64, nodes: Option<Vec<NodeStatus>>) -> Vec<String> {
-        let flows = status.flows();
-        for _ in 0..seconds {
-            if let Some(nodes) = &nodes {
-                flows[0].set_nodes(nodes.clone());
-                flows[0].set_router(Counters::default(), None);
-            }
-            flows[1].applied.fetch_add(1, Relaxed);
-            flows[1].received.fetch_add(1, Relaxed);
-            status.sample();
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        status.stuck().into_iter().map(|stuck| stuck.task).collect()
+/// Looks once a second, from `from` on, and says who is stuck then.
+fn look(
+    stall: &mut Stall,
+    from: Instant,
+    seconds: u64,
+    seen: &Seen<'_>,
+    each: impl Fn(Instant),
+) -> Vec<String> {
+    for n in 0..=seconds {
+        each(second(from, n));
+        stall.look(second(from, n), seen);
     }
-    let stuck = ["the way from flow 0 of the source to the target"];
-    // The target was sent something: it is slow, or away.
-    assert!(pass(&status, 100, Some(node(1))).await.is_empty());
-    // Nobody knows what the target was sent.
-    assert!(pass(&status, 100, Some(Vec::new())).await.is_empty());
-    // It answered everything, and yet nothing of this flow is applied, whatever the other one does.
-    assert!(pass(&status, 55, Some(node(0))).await.is_empty());
-    assert_eq!(pass(&status, 10, Some(node(0))).await, stuck);
-    // A key that stays under repair, because the target refuses it say, excuses nothing.
-    flows[0].set_repairing(Repairing { keys: 1, ..Repairing::default() });
-    assert_eq!(pass(&status, 1, Some(node(0))).await, stuck);
-    flows[0].applied.store(11, Relaxed);
-    assert!(pass(&status, 100, Some(node(0))).await.is_empty());
-    // It stands at a global command, and the other one comes nearer to its own.
-    flows[0].received.store(12, Relaxed);
-    flows[0].at_global.store(true, Relaxed);
-    assert!(pass(&status, 100, Some(node(0))).await.is_empty());
-    flows[0].at_global.store(false, Relaxed);
-    // What it told last is long ago: its task waits for something that does not come.
-    assert!(pass(&status, 1, Some(node(1))).await.is_empty());
-    assert_eq!(pass(&status, 80, None).await, stuck);
+    stall.stuck(second(from, seconds)).into_iter().map(|stuck| stuck.task).collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_engine_that_does_not_try_to_attach_is_stuck() {
-    let status = stable(1, None);
-    status.enter(Phase::Connecting, "link lost");
-    let pass = async |attempts: bool| {
-        for _ in 0..410 {
-            if attempts {
-                status.attempting();
-            }
-            status.sample();
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        status.stuck().len()
+#[test]
+fn a_standstill_is_told_from_waiting() {
+    let status = stable(2, None);
+    let flows = status.flows();
+    let seen = Seen { phase: Phase::Stable, steps: 0, flows: &flows, executing: false };
+    let (start, mut stall) = (Instant::now(), Stall::default());
+    let node =
+        |unsettled| flows[0].set_nodes(vec![NodeStatus { address: "n:1".into(), waiting: None, unsettled }]);
+    // The second flow moves all the time; the first one tells something, or not.
+    let tells = |now: Instant| {
+        flows[0].told_at(now);
+        flows[1].applied.fetch_add(1, Relaxed);
     };
-    assert_eq!(pass(true).await, 0);
-    assert_eq!(pass(false).await, 1);
-    assert_eq!(status.stuck()[0].task, "attaching to the source");
-    assert_eq!(pass(true).await, 0);
+    let silent = |_: Instant| {
+        flows[1].applied.fetch_add(1, Relaxed);
+    };
+    let stuck = ["the way from flow 0 of the source to the target"];
+    flows[0].applied.store(10, Relaxed);
+    flows[0].received.store(11, Relaxed);
+    // Nobody knows what the target was sent.
+    assert!(look(&mut stall, start, 100, &seen, tells).is_empty());
+    // It was sent something: it is slow, or away.
+    node(1);
+    assert!(look(&mut stall, second(start, 100), 100, &seen, tells).is_empty());
+    // It answered everything, and yet nothing of this flow is applied, whatever the other one does.
+    node(0);
+    assert!(look(&mut stall, second(start, 200), 55, &seen, tells).is_empty());
+    assert_eq!(look(&mut stall, second(start, 255), 10, &seen, tells), stuck);
+    // A key that stays under repair, because the target refuses it say, excuses nothing.
+    flows[0].set_repairing(Repairing { keys: 1, ..Repairing::default() });
+    assert_eq!(look(&mut stall, second(start, 265), 1, &seen, tells), stuck);
+    // A global command is being executed.
+    let executing = Seen { executing: true, ..seen };
+    assert!(look(&mut stall, second(start, 270), 100, &executing, tells).is_empty());
+    // It stands at one, and the other flow comes nearer to its own.
+    flows[0].at_global.store(true, Relaxed);
+    assert!(look(&mut stall, second(start, 400), 100, &seen, tells).is_empty());
+    flows[0].at_global.store(false, Relaxed);
+    // What it told last is long ago: its task waits for something that does not come.
+    node(1);
+    assert!(look(&mut stall, second(start, 500), 5, &seen, tells).is_empty());
+    assert_eq!(look(&mut stall, second(start, 506), 80, &seen, silent), stuck);
+    flows[0].applied.store(11, Relaxed);
+    assert!(look(&mut stall, second(start, 600), 100, &seen, silent).is_empty());
+}
+
+#[test]
+fn an_engine_that_does_not_try_to_attach_is_stuck() {
+    let status = stable(1, None);
+    let flows = status.flows();
+    let seen = |steps| Seen { phase: Phase::Connecting, steps, flows: &flows, executing: false };
+    let (start, mut stall) = (Instant::now(), Stall::default());
+    for n in 0..1_000 {
+        stall.look(second(start, n), &seen(n / 10));
+        assert_eq!(stall.stuck(second(start, n)), []);
+    }
+    let stuck = look(&mut stall, second(start, 1_000), 410, &seen(100), |_| {});
+    assert_eq!(stuck, ["attaching to the source"]);
+    assert!(look(&mut stall, second(start, 1_410), 100, &seen(101), |_| {}).is_empty());
 }

@@ -23,7 +23,9 @@ fn main() {
     let (keys, rounds) = (setting("CHECK_KEYS", 300_000), setting("CHECK_ROUNDS", 3));
     let servers = [(); 2].map(|()| RedisServer::start(RedisOptions::default()));
     servers.iter().for_each(|server| fill(&server.endpoint(), keys, &[0], 1));
-    println!("{keys} keys on both sides, two redis-servers; keys/s, and of the check MiB and CPU s per million keys");
+    println!(
+        "{keys} keys on both sides, two redis-servers; keys/s, and of the check MiB and CPU s per million keys"
+    );
     println!("mode       bare client        check   ratio     MiB   CPU s");
     for mode in ["length", "outline", "full"] {
         let mut ratios = Vec::new();

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use scenarios::injuries::Injury;
-use scenarios::program::{Output, Settings, run};
+use scenarios::program::{Df2redis, Output, Settings, run};
+use scenarios::wait;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,6 +37,25 @@ impl Checked {
         let result = std::fs::read_to_string(&json).unwrap_or_default();
         let result = serde_json::from_str(&result).unwrap_or(Value::Null);
         Checked { output, result }
+    }
+
+    /// The same, and the most memory that it took, in bytes.
+    pub(crate) fn measured(settings: &Settings, arguments: &[&str]) -> (Checked, u64) {
+        let dir = TempDir::new().unwrap();
+        let json = dir.path().join("result.json");
+        let arguments = [&["--json", text(&json)], arguments].concat();
+        let mut program = Df2redis::spawn("check", settings.clone(), &arguments);
+        let mut most = 0;
+        let output = loop {
+            let now = program.peak_resident_bytes();
+            most = most.max(now.unwrap_or_default());
+            match now {
+                Some(_) => wait::pace(Duration::from_millis(5)),
+                None => break program.wait_exit(DEADLINE),
+            }
+        };
+        let result = std::fs::read_to_string(&json).unwrap_or_default();
+        (Checked { output, result: serde_json::from_str(&result).unwrap_or(Value::Null) }, most)
     }
 
     pub(crate) fn found(&self) -> BTreeSet<Injury> {

@@ -70,15 +70,17 @@ fn finds_all_and_no_other(keys: u64, injuries: u64, writes: u64) {
         seed,
     );
     let begin = std::time::Instant::now();
-    let checked = Checked::run(&twins.settings, &["--mode", "full", "--interval", "1"]);
+    let (checked, memory) = Checked::measured(&twins.settings, &["--mode", "full", "--interval", "1"]);
     let took = begin.elapsed();
     let written = writer.stop();
     let rate = written as f64 / took.as_secs_f64();
+    println!("{} MiB at most", memory >> 20);
     println!("{keys} keys in {took:?}, {written} written meanwhile ({rate:.0}/s)");
     println!("{}", checked.output.stdout);
     checked.assert_found(&injuries);
+    assert!(memory > 0 && memory < 256 << 20, "{memory} bytes");
     assert!(checked.number("ok") >= keys - injuries.len() as u64, "{:?}", checked.output);
-    assert!(rate > writes as f64 / 2.0, "{rate:.0} writes a second are too few to mean anything");
+    assert!(rate > writes as f64 / 4.0, "{rate:.0} writes a second are too few to mean anything");
 }
 
 #[test]

@@ -60,7 +60,8 @@ fn rights_that_are_missing() {
 
 #[test]
 fn a_result_file_that_cannot_be_written() {
-    let args = ["check", "--source", "redis://a", "--target", "redis://b", "--json", "/no/such/directory/file"];
+    let args =
+        ["check", "--source", "redis://a", "--target", "redis://b", "--json", "/no/such/directory/file"];
     let output = run(&args, Duration::from_secs(60));
     assert_eq!(output.code(), 64, "{output:?}");
     assert!(output.stderr.contains("--json /no/such/directory/file"), "{output:?}");

@@ -143,15 +143,18 @@ impl Scene {
                 Timing::Any if self.rng.chance(25) => wait::pace(live),
                 _ => {
                     self.resumed();
-                    self.settled();
+                    // Where the source's backlog decides. Else it is killed in the middle of whatever it does.
+                    let near = matches!(timing, Timing::DefaultBacklog);
+                    if near {
+                        self.settled();
+                    }
                     wait::pace(before);
                     self.disturb();
                     if self.rng.chance(60) {
                         self.cut();
                     }
                     wait::pace(live.saturating_sub(before));
-                    // Where the source's backlog decides; else it is killed in the middle of whatever was disturbed.
-                    if matches!(timing, Timing::DefaultBacklog) || self.rng.chance(50) {
+                    if near {
                         self.settled();
                     }
                     self.note();

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use scenarios::client::Client;
+use scenarios::client::{Client, as_number};
 use scenarios::logical::diff;
 use scenarios::program::{Df2redis, number};
 use scenarios::servers::{Cluster, ClusterOptions, RedisOptions, RedisServer, next_lsns};
@@ -298,7 +298,7 @@ fn a_killed_node_is_told_as_waiting_until_it_is_back() {
     let mut client = source.client();
     client.call(&["SET", "key:0", "before"]);
     let mut node = server.client();
-    wait::until(READY, "the first key", || node.text(&["GET", "key:0"]) == "before");
+    wait::until(READY, "the first key", || as_number(&node.call(&["EXISTS", "key:0"])) == Some(1));
     server.kill();
     for number in 0..500 {
         client.queue(&["SET", &format!("key:{number}"), "after"]);

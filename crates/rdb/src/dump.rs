@@ -2,12 +2,18 @@
 //!
 //! `rdb_save.cc` `AppendFooter` (v1.40.1), seen on the wire in journaled `RESTORE` records.
 
+mod plain;
+mod smallest;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use crc::{CRC_64_REDIS, Crc, Table};
 
 use crate::cursor::{Cursor, Stop};
 use crate::scan::{NODES, Scanner};
 use crate::{Error, Kind};
+
+pub use plain::plain_payload;
+pub use smallest::{of_no_type, smallest};
 
 /// RDB version in the footers that we write; Dragonfly v1.40.1 writes the same (`RDB_SER_VERSION`).
 pub const VERSION: u16 = 9;
@@ -34,6 +40,14 @@ pub fn append_payload(out: &mut BytesMut, kind: Kind, raw: &[u8]) {
     out.put_u16_le(VERSION);
     let checksum = CRC64.checksum(&out[start..]);
     out.put_u64_le(checksum);
+}
+
+/// A payload of which version and checksum are missing.
+fn finish(mut out: Vec<u8>, version: u16) -> Bytes {
+    out.put_u16_le(version);
+    let checksum = CRC64.checksum(&out);
+    out.put_u64_le(checksum);
+    out.into()
 }
 
 /// Length of the payload of a raw value of `raw` bytes.

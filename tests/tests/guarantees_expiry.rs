@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use scenarios::client::{Client, as_error};
 use scenarios::observe::wait_all_in_sync;
-use scenarios::program::Df2redis;
+use scenarios::program::{Df2redis, binary};
 use scenarios::source::Source;
 use scenarios::target::Target;
 use scenarios::wait;
@@ -145,4 +145,57 @@ fn persisted_after_df2redis_was_killed() {
 #[test]
 fn persisted_while_df2redis_stood_still() {
     kept_alive_while(Away::Stopped, "persisted_while_df2redis_stood_still");
+}
+
+/// What may happen to a key besides, while a snapshot is slow; the last ones are not renewed.
+const IN_A_SNAPSHOT: &[(&str, &str, &str)] = &[
+    ("made_again", "RPUSH k a", "LPOP k|RPUSH k b"),
+    ("set_again", "SET k v", "SET k w"),
+    ("deleted", "SET k v", "DEL k|SADD k m"),
+    ("for_long", "SET k v", "PEXPIREAT k FAR|PERSIST k"),
+    ("renamed_over", "SET k v|RPUSH k2 b a", "RENAME k2 k"),
+    ("not_renewed", "SET k v", ""),
+    ("list_not_renewed", "RPUSH k a b", "RPUSH k c"),
+];
+
+/// Keys of a slow snapshot whose time runs out on the way: those whose renewal comes behind live on, the others go. Nothing
+/// has to be repaired for it.
+#[test]
+fn a_slow_snapshot_takes_no_key_its_life() {
+    // Built before the clock runs.
+    let _ = binary();
+    for target in Target::both() {
+        let source = Source::simulated(simulator::Release::V1_40, 2);
+        let Source::Simulated(simulated) = &source else { unreachable!("made above") };
+        let mut client = source.client();
+        let cases = || CASES.iter().chain(IN_A_SNAPSHOT);
+        for (case, before, _) in cases() {
+            queue(&mut client, case, before, 0);
+        }
+        flush(&mut client);
+        let expiry = now_ms() + 5_000;
+        for (case, ..) in cases() {
+            client.queue(&["PEXPIREAT".to_owned(), format!("{{{case}}}k"), expiry.to_string()]);
+        }
+        flush(&mut client);
+        // One flow comes to its end before the expiry, the other does not come at all.
+        simulated.handle().faults().stall_flow(1);
+        let mut program = Df2redis::replicate(target.settings(&source));
+        wait::until(READY, "keys on the target", || !target.read().is_empty());
+        simulated.handle().faults().stall_flow(0);
+        for (case, _, changes) in cases().filter(|(_, _, changes)| !changes.is_empty()) {
+            queue(&mut client, case, changes, expiry + 500);
+        }
+        flush(&mut client);
+        assert!(now_ms() < expiry, "too slow a machine: the keys expired at the source as well");
+        wait::until(READY, "the expiry", || now_ms() > expiry + 700);
+        assert!(!target.read().is_empty(), "the target let keys expire before their records came");
+        simulated.handle().faults().resume_all_flows();
+        program.wait_ready(READY);
+        let keys = target.assert_equal(&source);
+        assert!(keys >= CASES.len() - 1, "{keys} keys are left");
+        let status = wait_all_in_sync(&mut program, READY);
+        let expired = &status["repair"]["done_by_cause"]["expired on the target first"];
+        assert!(expired.is_null(), "{}", status["repair"]);
+    }
 }

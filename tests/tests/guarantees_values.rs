@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use scenarios::client::Client;
-use scenarios::logical::{What, diff, report};
+use scenarios::logical::{Value, What, diff, report};
 use scenarios::observe::wait_all_in_sync;
 use scenarios::program::{Df2redis, number};
 use scenarios::servers::{RedisOptions, RedisServer};
@@ -54,6 +54,44 @@ fn json_on_plain_redis_is_counted_and_listed() {
             });
         }
     }
+}
+
+#[test]
+fn json_as_text_follows_its_document() {
+    for source in Source::each("json_as_text_follows_its_document", 2) {
+        let target = Target::both().next().unwrap();
+        let mut client = source.client();
+        client.call(&["FLUSHALL"]);
+        client.call(&["JSON.SET", "document:1", "$", r#"{"a":1}"#]);
+        let mut program = Df2redis::replicate(target.settings(&source).set("types.json", "text"));
+        program.wait_ready(READY);
+        client.call(&["JSON.SET", "document:2", "$", r#"{"b":[1,2]}"#]);
+        client.call(&["JSON.SET", "document:1", "$.a", "42"]);
+        let text =
+            |key: &str| target.read().get(&(0, key.as_bytes().to_vec())).map(|found| found.value.clone());
+        let is = |key: &str, json: serde_json::Value| match text(key) {
+            Some(Value::String(text)) => serde_json::from_slice::<serde_json::Value>(&text).unwrap() == json,
+            _ => false,
+        };
+        wait::until(READY, "the documents as text", || {
+            is("document:1", serde_json::json!({"a": 42}))
+                && is("document:2", serde_json::json!({"b": [1, 2]}))
+        });
+        client.call(&["DEL", "document:2"]);
+        wait::until(READY, "a document to go", || text("document:2").is_none());
+        assert_eq!(program.terminate().code(), 0);
+    }
+}
+
+#[test]
+fn a_type_that_shall_end_the_run_does() {
+    let source = Source::simulated(simulator::Release::V1_40, 2);
+    let target = Target::both().next().unwrap();
+    source.client().call(&["JSON.SET", "document:1", "$", r#"{"a":1}"#]);
+    let mut program = Df2redis::replicate(target.settings(&source).set("types.json", "fail"));
+    let output = program.wait_exit(READY);
+    assert_eq!(output.code(), 1);
+    assert!(output.stderr.contains("db0:document:1: the target cannot hold this JSON"), "{}", output.stderr);
 }
 
 /// Not here, because no record tells them from others: `BLMPOP … COUNT` that finds its elements at once, and `SET` with an

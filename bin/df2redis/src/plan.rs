@@ -7,6 +7,8 @@ use command::Mapping;
 use config::Config;
 use replica::Settings;
 use replica::plan::{Existing, Plan, Sync, probe};
+use replica::skew::ClocksReport;
+use replica::status::DialectReport;
 
 use crate::failure::Failure;
 use crate::output::{number, say};
@@ -62,21 +64,55 @@ fn write(text: &mut String, plan: &Plan, dir: &str) -> fmt::Result {
         Err(reason) => writeln!(text, "             databases not known: {reason}")?,
     }
     let target = &plan.target;
-    let kind = if target.cluster { "a cluster" } else { "standalone" };
+    let dialect = &target.dialect;
+    let kind = if dialect.cluster { "a cluster" } else { "standalone" };
     writeln!(
         text,
         "target       {}, {}, {kind}, {} keys",
         target.seeds,
-        target.product,
+        dialect.product,
         number(target.keys)
     )?;
-    if target.cluster {
+    if dialect.cluster {
         writeln!(text, "             {} masters: {}", target.masters.len(), target.masters.join(", "))?;
     }
+    understands(text, dialect)?;
+    clocks(text, &plan.clocks)?;
     mapping(text, &plan.mapping, source.databases.as_deref().unwrap_or_default())?;
     checkpoint(text, plan, dir)?;
     expected(text, plan)?;
     writeln!(text, "dry run      nothing was written")
+}
+
+fn understands(text: &mut String, dialect: &DialectReport) -> fmt::Result {
+    let restore = dialect
+        .restore_rdb_version
+        .map_or_else(|| "what its version takes".to_owned(), |v| format!("up to RDB version {v}"));
+    let ttl = if dialect.hash_field_ttl { "yes" } else { "no" };
+    let modules = if dialect.modules.is_empty() { "none".to_owned() } else { dialect.modules.join(", ") };
+    writeln!(
+        text,
+        "             RESTORE takes {restore}; RESP{}; expiry of hash fields: {ttl}; modules: {modules}",
+        dialect.resp
+    )?;
+    for forbidden in &dialect.forbidden {
+        writeln!(text, "             {} is forbidden: {}", forbidden.command, forbidden.weaker)?;
+    }
+    Ok(())
+}
+
+fn clocks(text: &mut String, clocks: &ClocksReport) -> fmt::Result {
+    for node in &clocks.nodes {
+        match node.ahead_ms {
+            Some(ahead) => writeln!(
+                text,
+                "             clock of {} is {ahead} ms ahead of the source's (give or take {} ms)",
+                node.address, node.uncertain_ms
+            )?,
+            None => writeln!(text, "             clock of {} not compared with the source's", node.address)?,
+        }
+    }
+    Ok(())
 }
 
 fn list(databases: &[u32]) -> String {

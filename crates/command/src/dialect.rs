@@ -1,7 +1,7 @@
 //! What a target understands.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{BuildHasherDefault, Hasher},
     sync::LazyLock,
 };
@@ -22,6 +22,15 @@ pub enum Flavour {
     Valkey,
 }
 
+/// What `RESTORE` takes, as the target answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    /// The encodings it loads.
+    pub kinds: BTreeSet<Kind>,
+    /// The highest RDB version it takes; `None` where that could not be told.
+    pub version: Option<u16>,
+}
+
 /// What a target understands: its version, and which of [`Dialect::wanted_commands`] it has.
 #[derive(Debug, Clone)]
 pub struct Dialect {
@@ -35,7 +44,22 @@ pub struct Dialect {
     /// The table by name, with whether the target has the command.
     by_name: HashMap<&'static [u8], (&'static Spec, bool), BuildHasherDefault<NameHasher>>,
     hash_field_ttl: bool,
+    restore: Option<Restore>,
+    forbidden: Vec<(&'static str, &'static str)>,
 }
+
+/// Modules, by a command that they have, in the operator's words.
+const MODULES: [(&str, &str); 6] = [
+    ("JSON.SET", "JSON"),
+    ("BF.ADD", "Bloom"),
+    ("CF.ADD", "Cuckoo"),
+    ("CMS.INITBYDIM", "CMS"),
+    ("TOPK.ADD", "Top-K"),
+    ("FT.CREATE", "search"),
+];
+
+/// Commands that are asked for although no record has them.
+const BESIDES: [&str; 1] = ["HELLO"];
 
 impl Dialect {
     /// A target that has these commands (any case), as `COMMAND INFO` told.
@@ -49,7 +73,46 @@ impl Dialect {
         let has = |spec: &'static Spec| (spec.name.as_bytes(), (spec, commands.contains(spec.name)));
         let by_name = table::all().iter().map(has).collect();
         let hash_field_ttl = commands.contains("HPEXPIREAT");
-        Self { version, flavour, cluster, commands, by_name, hash_field_ttl }
+        Self {
+            version,
+            flavour,
+            cluster,
+            commands,
+            by_name,
+            hash_field_ttl,
+            restore: None,
+            forbidden: Vec::new(),
+        }
+    }
+
+    /// The same target, of which it was found out what its `RESTORE` takes; `None`: what its version takes.
+    #[must_use]
+    pub fn restoring(self, restore: Option<Restore>) -> Self {
+        Self { restore, ..self }
+    }
+
+    /// The same target, which does not let us use these commands; with each, what is weaker without.
+    #[must_use]
+    pub fn forbidding(self, forbidden: Vec<(&'static str, &'static str)>) -> Self {
+        Self { forbidden, ..self }
+    }
+
+    /// What the target does not let us use, and what is weaker without.
+    #[must_use]
+    pub fn forbidden(&self) -> &[(&'static str, &'static str)] {
+        &self.forbidden
+    }
+
+    /// The modules it has, in words.
+    #[must_use]
+    pub fn modules(&self) -> Vec<&'static str> {
+        MODULES.iter().filter(|(command, _)| self.has(command)).map(|(_, words)| *words).collect()
+    }
+
+    /// The highest RDB version that its `RESTORE` takes, if it was found out.
+    #[must_use]
+    pub fn restore_version(&self) -> Option<u16> {
+        self.restore.as_ref()?.version
     }
 
     /// A target that has what a plain server of this version has: for users that may not run `COMMAND INFO`.
@@ -85,7 +148,7 @@ impl Dialect {
     #[must_use]
     pub fn wanted_commands() -> &'static [&'static str] {
         static NAMES: LazyLock<Vec<&'static str>> =
-            LazyLock::new(|| table::all().iter().map(|s| s.name).collect());
+            LazyLock::new(|| table::all().iter().map(|s| s.name).chain(BESIDES).collect());
         &NAMES
     }
 
@@ -111,6 +174,9 @@ impl Dialect {
     /// Whether `RESTORE` of the target loads values of this encoding.
     #[must_use]
     pub fn restore_accepts(&self, kind: Kind) -> bool {
+        if let Some(restore) = &self.restore {
+            return restore.kinds.contains(&kind);
+        }
         kind.restore_since().is_some_and(|(major, minor)| self.at_least(u32::from(major), u32::from(minor)))
     }
 
@@ -132,7 +198,7 @@ impl Dialect {
         self.at_least(7, 0)
     }
 
-    fn at_least(&self, major: u32, minor: u32) -> bool {
+    pub(crate) fn at_least(&self, major: u32, minor: u32) -> bool {
         (self.version.0, self.version.1) >= (major, minor)
     }
 }
@@ -206,6 +272,20 @@ mod tests {
             assert!(!no.iter().any(|k| dialect.restore_accepts(*k)), "{version:?}");
         }
         assert!(Dialect::assumed(Flavour::Valkey, (8, 0, 0), true).restore_accepts(Kind::Stream3));
+    }
+
+    #[test]
+    fn what_was_found_out_counts_more_than_the_version() {
+        let restore = Restore { kinds: BTreeSet::from([Kind::Hash, Kind::Stream]), version: Some(9) };
+        let dialect = dialect((7, 2, 0)).restoring(Some(restore));
+        assert!(dialect.restore_accepts(Kind::Hash) && !dialect.restore_accepts(Kind::HashListpack));
+        assert_eq!((dialect.stream_kind(), dialect.restore_version()), (Kind::Stream, Some(9)));
+    }
+
+    #[test]
+    fn modules_by_their_commands() {
+        let dialect = Dialect::new(Flavour::Redis, (8, 0, 0), false, ["json.set", "BF.ADD", "SET"]);
+        assert_eq!(dialect.modules(), ["JSON", "Bloom"]);
     }
 
     #[test]

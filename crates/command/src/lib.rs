@@ -12,7 +12,9 @@
 //! | [`dialect`] | what the target understands |
 //! | [`mod@slot`] | which slot of a cluster a name belongs to |
 //! | [`target`] | one command as it goes to the target |
+//! | [`lease`] | expiries that are given later, and set right afterwards |
 //! | [`mod@expect`] | which replies contradict the source, and what happens to an expiry |
+//! | [`types`] | what becomes of values that the target cannot hold as they are |
 //! | [`treatment`] | what is to be done with a record or value |
 //! | [`touches`](touches()) | which keys a record touches, and how it is taken apart by them |
 //! | [`doubtful`](doubtful()) | which records do not say what the source did |
@@ -22,12 +24,14 @@
 pub mod dialect;
 pub mod expect;
 pub mod filter;
+pub mod lease;
 pub mod mapping;
 pub mod slot;
 pub mod table;
 pub mod target;
 pub mod translator;
 pub mod treatment;
+pub mod types;
 
 mod doubtful;
 mod rebuild;
@@ -35,7 +39,7 @@ mod rewrite;
 mod snapshot;
 mod touches;
 
-pub use dialect::{Dialect, Flavour, Version};
+pub use dialect::{Dialect, Flavour, Restore, Version};
 pub use doubtful::{Doubt, DoubtfulWhy, Doubts, doubtful};
 pub use expect::{Deadline, Expect, deadline, expect};
 pub use filter::{Excluded, Filter, FilterRules, Pattern, Sieve, Sieved, ValueType};
@@ -47,3 +51,4 @@ pub use translator::{Error, StringEntry, Translator};
 pub use treatment::{
     CrossKey, CrossOperation, Global, Ignored, Missing, MissingKind, Place, Reason, SourceKey, Treatment,
 };
+pub use types::JsonAs;

@@ -13,6 +13,7 @@ use crate::{
     snapshot,
     target::{Effect, TargetCommand},
     treatment::{Missing, MissingKind, SourceKey},
+    types::JsonAs,
 };
 use batch::Batch;
 use ids::Ids;
@@ -31,6 +32,7 @@ pub(crate) struct Rebuild {
     written: bool,
     /// JSON text so far: one command has to hold all of it.
     json: BytesMut,
+    json_as: JsonAs,
     ids: Ids,
     /// What the target could not hold, and whether that was told already.
     missing: Option<MissingKind>,
@@ -49,6 +51,7 @@ impl Rebuild {
             expire_at_ms: meta.expire_at_ms,
             written: false,
             json: BytesMut::new(),
+            json_as: context.json,
             ids: Ids::default(),
             missing: None,
             told: false,
@@ -122,7 +125,11 @@ impl Rebuild {
             self.written = true;
         }
         if self.kind.family() == Family::Json {
-            out.whole("JSON.SET", [Bytes::from_static(b"$"), std::mem::take(&mut self.json).freeze()]);
+            let text = std::mem::take(&mut self.json).freeze();
+            match self.json_as {
+                JsonAs::Text => out.whole("SET", [text]),
+                _ => out.whole("JSON.SET", [Bytes::from_static(b"$"), text]),
+            }
             self.written = true;
         }
         if let Some(at_ms) = self.expire_at_ms.filter(|_| self.written) {

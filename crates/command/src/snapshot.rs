@@ -10,6 +10,7 @@ use crate::{
     target::{Commands, Effect, TargetCommand},
     translator::{Error, StringEntry},
     treatment::{Missing, MissingKind, SourceKey, Treatment},
+    types::JsonAs,
 };
 
 /// The fast way for strings.
@@ -42,14 +43,17 @@ pub(crate) fn value(
         Ok(name) => name,
         Err(treatment) => return Ok(*treatment),
     };
-    if expired(value.meta.expire_at_ms, now_ms) || value.is_empty_collection()? {
+    if context.has_expired(value.meta.expire_at_ms, now_ms) {
+        return Ok(Treatment::Send(expire(context, place, name).into()));
+    }
+    if value.is_empty_collection()? {
         return Ok(Treatment::Send(unlink(context, place, name).into()));
     }
     if let Some(kind) = lacks(context, value.kind) {
         let key = SourceKey { db: value.meta.db, key: value.meta.key };
         return Ok(Treatment::Lacking(Missing { kind, keys: vec![key] }));
     }
-    if value.kind == Kind::String {
+    if value.kind == Kind::String || (value.kind.family() == Family::Json && context.json == JsonAs::Text) {
         let string = value.as_string()?;
         return Ok(Treatment::Send(set(context, place, name, string, value.meta.expire_at_ms).into()));
     }
@@ -87,28 +91,34 @@ fn payload(context: &Context, value: &Value) -> Result<Option<Bytes>, Error> {
         return Ok(Some(dump::payload(value.kind, &value.payload)));
     }
     if value.kind.family() != Family::Stream {
-        return Ok(None);
+        return Ok(dump::plain_payload(value.kind, &value.payload)?);
     }
     let kind = context.dialect.stream_kind();
     let raw = dump::stream_as(value.kind, &value.payload, kind)?;
     Ok(Some(dump::payload(kind, &raw)))
 }
 
-/// Whether an absolute expiry has passed.
-pub(crate) fn expired(expire_at_ms: Option<u64>, now_ms: u64) -> bool {
-    expire_at_ms.is_some_and(|at| at <= now_ms)
-}
-
 /// What the target lacks to hold a value of this kind at all.
 pub(crate) fn lacks(context: &Context, kind: Kind) -> Option<MissingKind> {
     match kind {
-        Kind::Json | Kind::JsonOld if !context.dialect.has("JSON.SET") => Some(MissingKind::Json),
+        Kind::Json | Kind::JsonOld => match context.json {
+            JsonAs::Module => (!context.dialect.has("JSON.SET")).then_some(MissingKind::Json),
+            JsonAs::Text => None,
+            JsonAs::Nothing => Some(MissingKind::Json),
+        },
         Kind::Bloom | Kind::BloomChunked => Some(MissingKind::Bloom),
         Kind::Cms => Some(MissingKind::CountMin),
         Kind::TopK => Some(MissingKind::TopK),
         Kind::Cuckoo => Some(MissingKind::Cuckoo),
         _ => None,
     }
+}
+
+/// Lets a name expire. Unlike a removal this leaves no doubt that the key had an expiry: where the source has renewed it,
+/// a record that comes later tells (repair rules 31 and 32).
+pub(crate) fn expire(context: &Context, place: &Placement, name: Bytes) -> TargetCommand {
+    let args = vec![Bytes::from_static(b"PEXPIREAT"), name.clone(), Bytes::from_static(b"1")];
+    context.command(place, name, args, Effect::Overwrite)
 }
 
 /// Removes a name, whatever it holds.

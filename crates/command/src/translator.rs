@@ -13,7 +13,9 @@ use crate::{
     snapshot,
     table::Handling,
     target::Commands,
-    treatment::{Ignored, Missing, Reason, SourceKey, Treatment},
+    touches::touches,
+    treatment::{Ignored, Missing, MissingKind, Reason, SourceKey, Treatment},
+    types::JsonAs,
 };
 
 /// Why a snapshot value cannot be translated.
@@ -57,7 +59,11 @@ impl Translator {
     /// A translator without open values.
     #[must_use]
     pub fn new(mapping: Mapping, dialect: Arc<Dialect>) -> Self {
-        Self { context: Context { mapping, dialect }, current: None, open: HashMap::new() }
+        Self {
+            context: Context { mapping, dialect, keep_expired: false, json: JsonAs::default() },
+            current: None,
+            open: HashMap::new(),
+        }
     }
 
     /// The mapping.
@@ -72,12 +78,25 @@ impl Translator {
         &self.context.dialect
     }
 
+    /// What becomes of JSON documents.
+    pub fn set_json(&mut self, json: JsonAs) {
+        self.context.json = json;
+    }
+
+    /// Whether values whose expiry has passed are written all the same: a record may come that renews them.
+    pub fn set_keep_expired(&mut self, keep: bool) {
+        self.context.keep_expired = keep;
+    }
+
     /// What a journal record means. `arrived_ms`: unix time at which it was read, from which relative times count.
     pub fn record(&mut self, record: journal::Record, arrived_ms: u64) -> Treatment {
         let Some(name) = record.args.first() else { return Treatment::Ignore(Ignored::NoEffect) };
         let Some((spec, available)) = self.context.dialect.find(name) else {
             return unknown(&record);
         };
+        if spec.missing == MissingKind::Json && self.context.json != JsonAs::Module {
+            return self.json_record(&record);
+        }
         let keyless = match spec.handling {
             Handling::Ignore(reason) => return Treatment::Ignore(reason),
             Handling::OnlySent => return unknown(&record),
@@ -106,13 +125,27 @@ impl Translator {
         })
     }
 
+    /// A record of a JSON command where the target has no documents.
+    fn json_record(&mut self, record: &journal::Record) -> Treatment {
+        match self.place(record.db) {
+            Ok(None) => return Treatment::Ignore(Ignored::DroppedDatabase),
+            Ok(Some(_)) => {}
+            Err(treatment) => return *treatment,
+        }
+        let keys = touches(record.db, &record.args).keys;
+        match self.context.json {
+            JsonAs::Text => Treatment::NotInSync { keys, reason: Reason::AsText },
+            _ => Treatment::Lacking(Missing { kind: MissingKind::Json, keys }),
+        }
+    }
+
     /// The fast way for a string that goes out as one `SET`. `None`: not a string, expired, dropped, or colliding;
     /// [`Translator::value`] tells.
     ///
     /// # Errors
     /// The string's encoding is broken.
     pub fn string(&mut self, value: &Value, now_ms: u64) -> Result<Option<StringEntry>, Error> {
-        if value.kind != rdb::Kind::String || snapshot::expired(value.meta.expire_at_ms, now_ms) {
+        if value.kind != rdb::Kind::String || self.context.has_expired(value.meta.expire_at_ms, now_ms) {
             return Ok(None);
         }
         if self.current.as_ref().is_none_or(|(db, _)| *db != value.meta.db)
@@ -151,8 +184,8 @@ impl Translator {
             Ok(name) => name,
             Err(treatment) => return *treatment,
         };
-        if snapshot::expired(begin.meta.expire_at_ms, now_ms) {
-            return Treatment::Send(snapshot::unlink(&self.context, &place, name).into());
+        if self.context.has_expired(begin.meta.expire_at_ms, now_ms) {
+            return Treatment::Send(snapshot::expire(&self.context, &place, name).into());
         }
         if let Some(kind) = snapshot::lacks(&self.context, begin.kind) {
             let key = SourceKey { db: begin.meta.db, key: begin.meta.key };

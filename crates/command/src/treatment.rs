@@ -175,6 +175,27 @@ impl MissingKind {
     }
 }
 
+impl MissingKind {
+    /// Why the target cannot hold it.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            MissingKind::Json => "it has no JSON module, or types.json says so",
+            MissingKind::Bloom => "its bits stand where the source's own hash functions put them",
+            MissingKind::CountMin => "its counters stand where the source's own hash functions put them",
+            MissingKind::TopK => {
+                "the counters below the list stand where the source's own hash functions put them"
+            }
+            MissingKind::Cuckoo => "its fingerprints are made by the source's own hash functions",
+            MissingKind::HashFieldTtl => "it has no HPEXPIREAT (Redis 7.4 and Valkey 9 have)",
+            MissingKind::SetMemberTtl => "no other server has it",
+            MissingKind::MemberTtl => "it has no HPEXPIREAT, or the key may be a set",
+            MissingKind::DeletedPending => "Redis does not claim entries that are deleted",
+            MissingKind::Command(_) => "it does not have the command",
+        }
+    }
+}
+
 impl fmt::Display for MissingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.words())
@@ -239,6 +260,8 @@ pub enum Reason {
     BadPayload,
     /// A key came from, or went to, a database that the mapping drops.
     DroppedDatabase,
+    /// A part of a document changed that the target holds as text.
+    AsText,
 }
 
 impl fmt::Display for Reason {
@@ -251,6 +274,7 @@ impl fmt::Display for Reason {
             Reason::CrossSlot => f.write_str("its keys lie on different slots"),
             Reason::Malformed => f.write_str("arguments do not fit the command"),
             Reason::BadPayload => f.write_str("payload does not decode"),
+            Reason::AsText => f.write_str("the target holds the document as text"),
             Reason::DroppedDatabase => f.write_str("moved from or to a dropped database"),
         }
     }

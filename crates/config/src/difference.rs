@@ -2,7 +2,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Checkpoint, Config, Dashboard, Filter, Limits, Logging, Mapping, Repair, Source, Spool, Target};
+use crate::{
+    Checkpoint, Config, Dashboard, Filter, Limits, Logging, Mapping, Repair, Source, Spool, Target, Types,
+};
 
 impl Config {
     /// The settings that differ, by their paths, in the order of the sections. A password differs by its value, wherever it
@@ -17,6 +19,7 @@ impl Config {
             checkpoint,
             spool,
             repair,
+            types,
             conflict,
             limits,
             task_name,
@@ -40,6 +43,14 @@ impl Config {
         changed.note("spool.when_full", *when_full != other.spool.when_full);
         let Repair { pause_writes } = repair;
         changed.note("repair.pause_writes", *pause_writes != other.repair.pause_writes);
+        let Types { json, hash_field_ttl, set_member_ttl, bloom, cuckoo, cms, topk } = types;
+        changed.note("types.json", *json != other.types.json);
+        changed.note("types.hash_field_ttl", *hash_field_ttl != other.types.hash_field_ttl);
+        changed.note("types.set_member_ttl", *set_member_ttl != other.types.set_member_ttl);
+        changed.note("types.bloom", *bloom != other.types.bloom);
+        changed.note("types.cuckoo", *cuckoo != other.types.cuckoo);
+        changed.note("types.cms", *cms != other.types.cms);
+        changed.note("types.topk", *topk != other.types.topk);
         let Dashboard { addr } = dashboard;
         changed.note("dashboard.addr", *addr != other.dashboard.addr);
         let Logging { level, format, file, console } = logging;

@@ -4,7 +4,7 @@
 //! its place in the configuration and its line in the file.
 //!
 //! * [`Config::load`], [`Config::parse`], [`Config::from_urls`]: the three ways in
-//! * [`Source`], [`Target`], [`Mapping`], [`Filter`], [`Conflict`], [`Limits`], [`Checkpoint`], [`Spool`], [`Repair`], [`Dashboard`], [`Logging`]: the sections
+//! * [`Source`], [`Target`], [`Mapping`], [`Filter`], [`Conflict`], [`Limits`], [`Checkpoint`], [`Spool`], [`Repair`], [`Types`], [`Dashboard`], [`Logging`]: the sections
 //! * [`mapping`]: which database of the source goes where
 //! * [`check_task_name`]: for the command line
 //! * [`Config::differences`]: what a reload finds changed
@@ -33,6 +33,6 @@ pub use mapping::{Databases, Destination, Mapping};
 pub use problem::{Problem, Problems, Warning};
 pub use read::check_task_name;
 pub use settings::{
-    Checkpoint, Config, Conflict, Dashboard, ExistingData, Level, Limits, LogFormat, Logging, Repair, Source,
-    Spool, Target, TargetType, Tls, WhenFull,
+    Checkpoint, Config, Conflict, Dashboard, ExistingData, Foreign, JsonType, Level, Limits, LogFormat,
+    Logging, MemberTtl, Repair, Source, Spool, Target, TargetType, Tls, Types, WhenFull,
 };

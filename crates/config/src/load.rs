@@ -92,6 +92,7 @@ fn sections(reader: &mut Reader<'_>, env: &dyn Fn(&str) -> Option<String>) -> Co
         checkpoint: read::checkpoint(reader),
         spool: read::spool(reader),
         repair: read::repair(reader),
+        types: read::types(reader),
         dashboard: read::dashboard(reader),
         logging: read::logging(reader, task_name.as_deref()),
         conflict,

@@ -34,6 +34,8 @@ pub struct Config {
     pub task_name: Option<String>,
     /// Where the status is written as JSON every few seconds.
     pub status_file: Option<PathBuf>,
+    /// What becomes of values that the target cannot hold as they are.
+    pub types: Types,
     /// The HTTP status page.
     pub dashboard: Dashboard,
     /// What is logged.
@@ -189,6 +191,59 @@ pub struct Repair {
     /// Last resort for a key that is never quiet between two reads: `CLIENT PAUSE <this> WRITE` at the source. `None`:
     /// never.
     pub pause_writes: Option<Duration>,
+}
+
+/// The `types` section: values that the target cannot hold, or not as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Types {
+    /// JSON documents.
+    pub json: JsonType,
+    /// Expiry of single hash fields, on targets that have none.
+    pub hash_field_ttl: MemberTtl,
+    /// Expiry of single set members.
+    pub set_member_ttl: MemberTtl,
+    /// Bloom filters.
+    pub bloom: Foreign,
+    /// Cuckoo filters.
+    pub cuckoo: Foreign,
+    /// Count-min sketches.
+    pub cms: Foreign,
+    /// Top-K lists.
+    pub topk: Foreign,
+}
+
+/// What becomes of a JSON document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum JsonType {
+    /// A document of the target's JSON module; without a module it is passed over and reported.
+    #[default]
+    Module,
+    /// A string that holds the text.
+    Text,
+    /// Passed over and reported.
+    Skip,
+    /// A document of the target's JSON module; without a module the run ends.
+    Fail,
+}
+
+/// What becomes of a member's expiry that the target cannot hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MemberTtl {
+    /// The member is kept without it, and the key is reported.
+    #[default]
+    Drop,
+    /// The run ends.
+    Fail,
+}
+
+/// What becomes of a value in an encoding of the source's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Foreign {
+    /// Passed over and reported.
+    #[default]
+    Skip,
+    /// The run ends.
+    Fail,
 }
 
 /// The `dashboard` section.

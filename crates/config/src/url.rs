@@ -75,6 +75,7 @@ impl Config {
             checkpoint: Default::default(),
             spool: Default::default(),
             repair: Default::default(),
+            types: Default::default(),
             dashboard: Default::default(),
             logging: Default::default(),
             warnings: Vec::new(),

@@ -66,6 +66,7 @@ fn every_setting_that_differs_is_named() {
     let all = "source: {addr: \"s:9\", username: u, password: p, tls: true, listening_port: 7, backlog_records: 9}\n\
         target: {addr: \"t:9\", type: redis-standalone, username: u, password: p, tls: true, on_existing_data: merge}\n\
         mapping: {databases: keep}\ncheckpoint: {dir: /elsewhere, interval: 1}\nspool: {memory: 1GiB}\n\
+        types: {json: text, hash_field_ttl: fail, set_member_ttl: fail, bloom: fail, cuckoo: fail, cms: fail, topk: fail}\n\
         filter: {deny_keys: a, allow_keys: b, deny_key_prefixes: a, allow_key_prefixes: b, deny_databases: 1, allow_databases: 2, \
         deny_types: set, allow_types: hash, deny_commands: DEL, allow_commands: SET}\n\
         dashboard: {addr: \"\"}\nlogging: {level: debug, format: json, file: ./x.log, console: false}\n\

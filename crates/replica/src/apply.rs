@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use checkpoint::NotInSync;
-use command::{Commands, CrossKey, CrossOperation, Effect, MissingKind, SourceKey, TargetCommand, Treatment};
+use command::{
+    Commands, CrossKey, CrossOperation, Effect, Missing, MissingKind, SourceKey, TargetCommand, Treatment,
+};
 use repair::Verdict;
 use router::cross::{Transfer, transfer};
 use router::durability::Event;
@@ -81,6 +83,7 @@ impl FlowTask {
                     self.shared.sharding.saw(&value.meta.key, self.flow);
                     return Ok(());
                 }
+                self.note_marks(value.meta.sticky, value.meta.mc_flags.is_some());
                 self.saw_entry(value.meta.db, &value.meta.key);
                 self.note_database(value.meta.db)?;
                 self.know(value.meta.db, &value.meta.key);
@@ -94,6 +97,7 @@ impl FlowTask {
                     self.translator.skip(begin.id);
                     return Ok(());
                 }
+                self.note_marks(begin.meta.sticky, begin.meta.mc_flags.is_some());
                 self.saw_entry(begin.meta.db, &begin.meta.key);
                 self.note_database(begin.meta.db)?;
                 self.know(begin.meta.db, &begin.meta.key);
@@ -160,6 +164,9 @@ impl FlowTask {
     }
 
     async fn aux(&mut self, key: &[u8], value: Bytes) -> Result<(), End> {
+        if key == b"search-index" {
+            self.shared.status.search_index(&value);
+        }
         // Flow 0 carries one field for each script that clients may call by its hash.
         if key == b"lua" {
             let args = ["SCRIPT", "LOAD"].map(|word| Bytes::from_static(word.as_bytes()));
@@ -167,6 +174,16 @@ impl FlowTask {
             return self.apply(Treatment::Broadcast(args), Place::Snapshot).await;
         }
         Ok(())
+    }
+
+    /// What a snapshot says of its keys that no target can hold.
+    fn note_marks(&self, sticky: bool, mc_flags: bool) {
+        if sticky {
+            self.shared.status.ignored("sticky key");
+        }
+        if mc_flags {
+            self.shared.status.ignored("memcached flags");
+        }
     }
 
     /// A database exists at the source.
@@ -182,10 +199,12 @@ impl FlowTask {
         match treatment {
             Treatment::Send(commands) => self.send(commands, place).await,
             Treatment::Reduced { commands, missing } => {
+                self.refuse(&missing)?;
                 self.shared.status.lacks(&missing, policy(missing.kind));
                 self.send(commands, place).await
             }
             Treatment::Lacking(missing) => {
+                self.refuse(&missing)?;
                 self.shared.status.lacks(&missing, policy(missing.kind));
                 match missing.kind.is_type() {
                     true => self.remove(&missing.keys, place).await,
@@ -231,8 +250,20 @@ impl FlowTask {
         Ok(())
     }
 
+    /// Ends the run where the configuration says so.
+    fn refuse(&self, missing: &Missing) -> Result<(), End> {
+        if !self.shared.fatal.contains(&missing.kind) {
+            return Ok(());
+        }
+        let key = missing.keys.first().map(|key| format!("db{}:{}", key.db, key.key.escape_ascii()));
+        Err(End::Fatal(Error::CannotHold { kind: missing.kind, key: key.unwrap_or_default() }))
+    }
+
     /// Nothing else of this flow is on its way meanwhile. Interrupted, it is executed again from the start.
     async fn cross(&mut self, what: CrossKey, place: Place) -> Result<(), End> {
+        for end in [&what.from, &what.to] {
+            self.end_lease_of((end.db, end.name.clone()));
+        }
         self.settle_all_unless_stopped().await?;
         for db in [what.from.db, what.to.db] {
             self.check_database(db).await?;
@@ -304,7 +335,9 @@ impl FlowTask {
         self.shared.throttle.spend(commands.len());
         let origin = self.open(place);
         self.check_handed_out(commands.as_slice(), place, origin);
+        let leases = self.leases.is_open() && matches!(place, Place::Snapshot | Place::Blob);
         for command in commands {
+            let command = if leases { self.leased(command) } else { command };
             match place.is_executed() {
                 true => self.router.send_executed(command, origin),
                 false => self.router.send(command, origin),

@@ -99,6 +99,7 @@ impl Replica {
         }
         let Some(target) = self.target().await? else { return Ok(Finished::Stopped) };
         startup::check_identity(&self.settings, ledger.state().as_ref(), &target)?;
+        self.status.set_dialect(target.dialect());
         let mapping = self.settings.mapping(target.is_cluster())?;
         let mapping = self.recall_existing(mapping, &ledger).await?;
         target.set_name(self.connection_name(&ledger));

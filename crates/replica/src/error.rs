@@ -138,6 +138,14 @@ pub enum Error {
     /// Two source keys would take the same name on the target.
     #[error("{0}; choose other prefixes with mapping.databases")]
     Collision(Box<Collision>),
+    /// A value that the target cannot hold, and the configuration says to end for it.
+    #[error("{key}: the target cannot hold this {kind}: {}; change the setting in types to go on without it", kind.why())]
+    CannotHold {
+        /// What it cannot hold.
+        kind: command::MissingKind,
+        /// The key, with its database.
+        key: String,
+    },
     /// TLS settings that cannot be used.
     #[error("{0}")]
     Tls(resp::Error),
@@ -160,7 +168,7 @@ impl Error {
             | Error::SourceAway { .. }
             | Error::TargetAway { .. } => Exit::Temporary,
             Error::Mapping(_) | Error::Filter(_) | Error::Tls(_) | Error::NoJournalOffset => Exit::Usage,
-            Error::Ended | Error::Spool { .. } => Exit::Failed,
+            Error::Ended | Error::Spool { .. } | Error::CannotHold { .. } => Exit::Failed,
             Error::Checkpoint(_)
             | Error::SeveralMasters { .. }
             | Error::OtherTarget { .. }

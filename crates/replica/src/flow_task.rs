@@ -8,6 +8,7 @@
 mod channels;
 pub(crate) mod invariants;
 mod known_keys;
+mod leases;
 mod misplaced;
 mod repairing;
 mod report;
@@ -78,6 +79,8 @@ pub struct FlowTask {
     pub(crate) noted: HashSet<u32>,
     /// While the target may hold keys that the source lacks.
     pub(crate) known: Option<known_keys::KnownKeys>,
+    /// During a snapshot: keys that live longer on the target than they should.
+    pub(crate) leases: leases::Leases,
     /// The next LSN to dispatch.
     pub(crate) next: u64,
     /// Records below it are not sent: they may have been before (repair rule 7).
@@ -112,12 +115,14 @@ impl FlowTask {
         let mut router = FlowRouter::with(shared.target.clone(), flow, shared.window, options);
         router.set_ttl_history(shared.began_empty);
         let dialect = Arc::new(shared.target.dialect().clone());
+        let mut translator = Translator::new(shared.mapping.clone(), dialect);
+        translator.set_json(shared.json);
         let repairs = Repairs::new(flow, shared.flows, repair::Limits::default(), shared.rules);
         FlowTask {
             flow,
             router,
             sieve: Sieve::new(shared.mapping.clone()),
-            translator: Translator::new(shared.mapping.clone(), dialect),
+            translator,
             side: Side::new(shared.target.clone()),
             now_ms: shared.clock.now_ms(),
             repairs,
@@ -134,6 +139,7 @@ impl FlowTask {
             databases: HashSet::from([0]),
             noted: HashSet::new(),
             known: None,
+            leases: leases::Leases::default(),
             next: 0,
             uncertain_end: 0,
             cautious: false,
@@ -153,6 +159,8 @@ impl FlowTask {
         let farewell = Farewell { flow: self.flow, notices, said: false };
         let end = match self.stream(start).await {
             Err(End::Stopped { .. }) => {
+                // Nobody may come back to finish the snapshot.
+                self.end_leases_at_once();
                 // Whatever was handed to the target is waited for, so that the checkpoint is exact.
                 match self.settle(tokio::time::sleep(STOP_GRACE)).await {
                     Ok(()) => End::Stopped { quiet: true },
@@ -215,6 +223,7 @@ impl FlowTask {
     async fn snapshot(&mut self, token: EofToken, missed: bool) -> Result<(u64, Bytes), End> {
         let mut decoder = rdb::Decoder::new(rdb::Limits::default());
         let mut offset = None;
+        self.open_leases();
         loop {
             self.now_ms = self.shared.clock.now_ms();
             loop {
@@ -237,6 +246,7 @@ impl FlowTask {
                         if next > MAX_LSN {
                             return Err(End::StartOver(format!("journal offset {next} is out of range")));
                         }
+                        self.end_leases().await?;
                         self.settle_snapshot().await?;
                         return Ok((next, decoder.into_rest()));
                     }
@@ -329,10 +339,23 @@ impl FlowTask {
             }
         };
         let txid = record.txid;
+        self.note_search(&record.args);
         match self.translator.record(record, self.now_ms) {
             // Rule 26: also in the uncertain range, it is executed again.
             command::Treatment::Global(global) => self.global(global, lsn, txid).await,
             treatment => self.apply(treatment, Place::Record).await,
+        }
+    }
+
+    /// Search indexes come and go.
+    fn note_search(&self, args: &[Bytes]) {
+        match args {
+            [verb, name, rest @ ..] if verb == "FT.CREATE" => {
+                let definition = std::iter::once(name).chain(rest).map(|word| &word[..]);
+                self.shared.status.search_index(&definition.collect::<Vec<_>>().join(&b' '));
+            }
+            [verb, name, ..] if verb == "FT.DROPINDEX" => self.shared.status.search_index_dropped(name),
+            _ => {}
         }
     }
 

@@ -26,6 +26,7 @@
 //! | [`ledger`] | the checkpoint, written one change at a time |
 //! | [`clock`] | what time it is |
 //! | [`sharding`] | which flow carries a key |
+//! | [`skew`] | how far the clocks of both sides are apart |
 //! | [`source`] | questions to the source beside the replication |
 //! | [`startup`] | is this our target, may we write to it |
 //! | [`status`] | what the program says about itself |
@@ -52,6 +53,7 @@ pub mod removal;
 pub mod session;
 pub mod settings;
 pub mod sharding;
+pub mod skew;
 pub mod source;
 mod source_watch;
 pub mod startup;

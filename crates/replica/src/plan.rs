@@ -14,8 +14,10 @@ use router::side::Side;
 use crate::engine::choice::{self, Choice};
 use crate::error::Error;
 use crate::settings::Settings;
+use crate::skew::{self, ClocksReport};
 use crate::source::{SourceSide, Unanswered};
 use crate::startup;
+use crate::status::DialectReport;
 
 /// What a run would find, and do.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Plan {
     pub sync: Sync,
     /// What becomes of the keys that are on the target.
     pub existing: Existing,
+    /// How far the clocks are apart.
+    pub clocks: ClocksReport,
 }
 
 impl Plan {
@@ -64,10 +68,8 @@ pub struct FoundSource {
 pub struct FoundTarget {
     /// The configured addresses.
     pub seeds: String,
-    /// Whether it is a cluster.
-    pub cluster: bool,
-    /// Product and version, such as `Redis 7.0.15`.
-    pub product: String,
+    /// What it understands.
+    pub dialect: DialectReport,
     /// `host:port` of every master.
     pub masters: Vec<String>,
     /// Keys in all of them.
@@ -140,6 +142,7 @@ pub async fn probe(settings: &Settings) -> Result<Plan, Error> {
     let known = state.as_ref().map(|state| state.replication_id.as_str()).filter(|id| !id.is_empty());
     let Greeted { addr, greeting, mut side } = greet(settings, known).await?;
     let databases = databases(&mut side, &target, &mapping).await?;
+    let clocks = skew::compare(&mut side, &target, settings.clock).await;
     let sync = expected(state.as_ref(), &greeting, &mut side).await;
     let source = FoundSource {
         addr,
@@ -150,7 +153,7 @@ pub async fn probe(settings: &Settings) -> Result<Plan, Error> {
     };
     let target = found(settings, &target).await?;
     let existing = existing(settings, state.as_ref(), &sync, target.keys);
-    Ok(Plan { source, target, mapping, checkpoint: state, not_in_sync, sync, existing })
+    Ok(Plan { source, target, mapping, checkpoint: state, not_in_sync, sync, existing, clocks })
 }
 
 async fn inspect(dir: &Path) -> Result<Option<checkpoint::Inspection>, Error> {
@@ -231,13 +234,10 @@ async fn expected(state: Option<&State>, greeting: &Greeting, side: &mut SourceS
 }
 
 async fn found(settings: &Settings, target: &Arc<Target>) -> Result<FoundTarget, Error> {
-    let dialect = target.dialect();
-    let (major, minor, patch) = dialect.version;
     let mut side = Side::new(target.clone());
     Ok(FoundTarget {
         seeds: settings.target.seeds.iter().map(|seed| seed.addr.clone()).collect::<Vec<_>>().join(","),
-        cluster: target.is_cluster(),
-        product: format!("{:?} {major}.{minor}.{patch}", dialect.flavour),
+        dialect: DialectReport::of(target.dialect()),
         masters: target.masters().into_iter().map(|node| target.address(node)).collect(),
         keys: router::sweep::count(&mut side).await?,
     })

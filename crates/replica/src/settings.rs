@@ -1,15 +1,15 @@
 //! The configuration as the engine needs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Filter, FilterRules, Mapping, Pattern, Rule, ValueType};
+use command::{Filter, FilterRules, JsonAs, Mapping, MissingKind, Pattern, Rule, ValueType};
 use config::mapping::Choice;
-use config::{Config, Conflict, Databases, ExistingData, TargetType};
+use config::{Config, Conflict, Databases, ExistingData, Foreign, JsonType, MemberTtl, TargetType, Types};
 use flow::SourceOptions;
 use resp::{ConnectOptions, Tls, TlsOptions};
 use router::{Expected, TargetOptions};
@@ -51,6 +51,10 @@ pub struct Settings {
     pub pause_writes: Duration,
     /// Writes acknowledged longer ago are taken for safe from a failover, where replica offsets cannot be known.
     pub loss_window: Duration,
+    /// What becomes of JSON documents.
+    pub json: JsonAs,
+    /// What the run ends for, where the target cannot hold it.
+    pub fatal: BTreeSet<MissingKind>,
     /// What time it is.
     pub clock: Clock,
     /// The repair rules in force.
@@ -125,6 +129,12 @@ impl Settings {
             },
             pause_writes: config.repair.pause_writes.unwrap_or_default(),
             loss_window: config.target.loss_window,
+            json: match config.types.json {
+                JsonType::Module | JsonType::Fail => JsonAs::Module,
+                JsonType::Text => JsonAs::Text,
+                JsonType::Skip => JsonAs::Nothing,
+            },
+            fatal: fatal(&config.types),
             clock: Clock::System,
             rules: Rules::all(),
             seed: RandomState::new().hash_one(std::process::id()),
@@ -192,6 +202,23 @@ fn filter(config: &config::Filter) -> Result<Filter, Error> {
         Some(name) => Err(Error::Filter(name.escape_ascii().to_string())),
         None => Ok(filter),
     }
+}
+
+/// What the run ends for.
+fn fatal(types: &Types) -> BTreeSet<MissingKind> {
+    let (fails, foreign) = (MemberTtl::Fail, Foreign::Fail);
+    let all = [
+        (MissingKind::Json, types.json == JsonType::Fail),
+        (MissingKind::HashFieldTtl, types.hash_field_ttl == fails),
+        (MissingKind::SetMemberTtl, types.set_member_ttl == fails),
+        // the record does not tell which of the two it is
+        (MissingKind::MemberTtl, types.hash_field_ttl == fails || types.set_member_ttl == fails),
+        (MissingKind::Bloom, types.bloom == foreign),
+        (MissingKind::Cuckoo, types.cuckoo == foreign),
+        (MissingKind::CountMin, types.cms == foreign),
+        (MissingKind::TopK, types.topk == foreign),
+    ];
+    all.into_iter().filter(|(_, fatal)| *fatal).map(|(kind, _)| kind).collect()
 }
 
 fn tls(tls: Option<&config::Tls>) -> Result<Option<Tls>, Error> {

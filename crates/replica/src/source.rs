@@ -94,6 +94,11 @@ impl SourceSide {
             .collect()
     }
 
+    /// What time it is there (`TIME`): seconds and microseconds.
+    pub async fn time(&mut self) -> Result<Reply, Unanswered> {
+        self.ask(&["TIME"]).await
+    }
+
     /// How many records of each flow the source keeps for replicas that come back. `None`: it does not tell, or keeps them
     /// by time (`CONFIG GET shard_repl_backlog_len`, up to v1.40.1).
     pub async fn backlog(&mut self) -> Option<u64> {

@@ -6,6 +6,7 @@ mod flow;
 mod heartbeat;
 mod lag;
 mod report;
+mod sides;
 mod stall;
 #[cfg(test)]
 mod tests;
@@ -28,12 +29,14 @@ pub use report::{
     Filtered, FilteredReport, FlowReport, LackingReport, NodeReport, NotInSyncReport, RepairReport,
     RepairingReport, Report, SpoolReport,
 };
+pub use sides::{DialectReport, ForbiddenReport};
 
 use crate::desk::Request;
 use crate::ledger::now_ms;
 use crate::phase::Phase;
 use crash::Stored;
 use heartbeat::Hearts;
+use sides::Sides;
 use stall::{Seen, Stall};
 
 /// Keys kept per kind that the target lacks.
@@ -101,6 +104,7 @@ pub struct Status {
     stall: Mutex<Stall>,
     attempts: AtomicU64,
     executing: AtomicBool,
+    sides: Mutex<Sides>,
 }
 
 impl Status {
@@ -146,6 +150,7 @@ impl Status {
             stall: Mutex::default(),
             attempts: AtomicU64::new(0),
             executing: AtomicBool::new(false),
+            sides: Mutex::default(),
         })
     }
 
@@ -448,6 +453,7 @@ impl Status {
             Some(why) if place.detail.is_empty() => format!("waiting for the target: {why}"),
             _ => place.detail.clone(),
         };
+        let sides = lock(&self.sides).clone();
         let disk_bytes = flows.iter().map(|f| f.spooled_disk_bytes).sum();
         Report {
             running: true,
@@ -478,6 +484,9 @@ impl Status {
                 stalled: flows.iter().any(|f| f.stalled),
             },
             crash,
+            clocks: sides.clocks,
+            dialect: sides.target,
+            search_indexes: sides.search,
             repair: RepairReport { off_because: place.repair_off.clone(), ..repair },
             nodes: nodes
                 .into_iter()

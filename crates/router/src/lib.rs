@@ -8,6 +8,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `probe` | what a target understands, asked without leaving anything behind |
 //! | [`target`] | the servers: kind, slot map, identity, what they understand |
 //! | [`flow_router`] | the lanes of one flow and the order of their commands |
 //! | `lane`, `wire` | one connection: what is out, and the socket |
@@ -33,6 +34,7 @@ pub mod flow_router;
 mod held;
 mod lane;
 pub mod outcome;
+mod probe;
 pub mod retire;
 pub mod side;
 pub mod sweep;

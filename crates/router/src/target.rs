@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
-use command::Dialect;
+use command::{Dialect, Restore};
 use resp::{ConnectOptions, Connection, Reply};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::error::Error;
+use crate::probe;
 use crate::topology::{Range, address, info_field, ranges};
 
 /// Slots of a Redis Cluster.
@@ -117,9 +118,9 @@ impl Target {
             (Expected::Standalone, true) => return Err(Error::IsACluster { addr }),
             _ => {}
         }
-        let dialect = dialect(&mut connection, info, cluster).await?;
+        let dialect = probe::dialect(&mut connection, info, cluster).await?;
         let run_id = info_field(info, "run_id").unwrap_or_default().to_owned();
-        let target = Target {
+        let mut target = Target {
             seeds: options.seeds.clone(),
             cluster,
             dialect,
@@ -140,7 +141,28 @@ impl Target {
                 return Err(Error::SlotsMissing { addr, missing });
             }
         }
+        let restore = target.restore().await?;
+        target.dialect = target.dialect.restoring(restore);
+        probe::tell(&addr, &target.dialect);
         Ok(Arc::new(target))
+    }
+
+    /// What `RESTORE` takes on every node; `None` where one does not tell.
+    async fn restore(&self) -> Result<Option<Restore>, Error> {
+        let mut all: Option<Restore> = None;
+        for node in self.masters() {
+            let mut connection = self.open_addr(&self.address(node)).await?;
+            let is_here = |name: &str| !self.cluster || self.owner(command::slot(name.as_bytes())) == node;
+            let Some(found) = probe::restore(&mut connection, is_here).await? else { return Ok(None) };
+            all = Some(match all {
+                None => found,
+                Some(all) => Restore {
+                    kinds: all.kinds.intersection(&found.kinds).copied().collect(),
+                    version: all.version.min(found.version),
+                },
+            });
+        }
+        Ok(all)
     }
 
     /// Whether the target is a cluster.
@@ -371,33 +393,6 @@ async fn slots(connection: &mut Connection) -> Result<Vec<Range>, Error> {
     let addr = connection.addr().to_owned();
     let reply = ask(connection, &["CLUSTER", "SLOTS"]).await?;
     ranges(&reply, &addr).ok_or(Error::Unexpected { addr, command: "CLUSTER SLOTS".into() })
-}
-
-async fn dialect(connection: &mut Connection, info: &str, cluster: bool) -> Result<Dialect, Error> {
-    let addr = connection.addr().to_owned();
-    let (flavour, version) =
-        Dialect::identify(info).ok_or(Error::Unexpected { addr: addr.clone(), command: "INFO".into() })?;
-    let wanted = Dialect::wanted_commands();
-    let mut request = vec!["COMMAND", "INFO"];
-    request.extend(wanted);
-    let dialect = match connection.call(&request).await? {
-        Reply::Array(entries) => {
-            let known = wanted.iter().zip(entries).filter(|(_, entry)| *entry != Reply::Nil);
-            Dialect::new(flavour, version, cluster, known.map(|(name, _)| name))
-        }
-        Reply::Error(line) => {
-            warn!(
-                addr,
-                message = resp::printable(&line),
-                "COMMAND INFO refused: taking the version's commands"
-            );
-            Dialect::assumed(flavour, version, cluster)
-        }
-        _ => return Err(Error::Unexpected { addr, command: "COMMAND INFO".into() }),
-    };
-    let (major, minor, patch) = version;
-    info!(addr, ?flavour, version = format!("{major}.{minor}.{patch}"), cluster, "target found");
-    Ok(dialect)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

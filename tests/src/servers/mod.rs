@@ -3,6 +3,7 @@
 mod cluster;
 mod dragonfly;
 mod link;
+mod others;
 mod ports;
 mod process;
 mod redis_server;
@@ -15,6 +16,7 @@ mod tls_front;
 pub use cluster::{Cluster, ClusterOptions, NodeInfo};
 pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_lsns};
 pub use link::Link;
+pub use others::OtherServer;
 pub use ports::free_port;
 pub(crate) use process::Process;
 pub use redis_server::{RedisOptions, RedisServer};

@@ -44,6 +44,9 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         *by_cause.entry(entry.reason.clone()).or_insert(0) += 1;
     }
     Ok(Report {
+        clocks: Default::default(),
+        dialect: Default::default(),
+        search_indexes: Default::default(),
         running: false,
         phase: Phase::Stopped,
         phase_since_ms: state.map_or(0, |state| state.updated_at_ms),

@@ -10,6 +10,7 @@ use crate::{
     slot::slot,
     target::{Effect, TargetCommand},
     treatment::{Place, SourceKey, Treatment},
+    types::JsonAs,
 };
 
 /// The mapping and what the target understands.
@@ -17,6 +18,10 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) mapping: Mapping,
     pub(crate) dialect: Arc<Dialect>,
+    /// What becomes of JSON documents.
+    pub(crate) json: JsonAs,
+    /// Values whose expiry has passed are written all the same.
+    pub(crate) keep_expired: bool,
 }
 
 impl Context {
@@ -27,6 +32,11 @@ impl Context {
             Ok(()) => Ok(name),
             Err(collision) => Err(Box::new(Treatment::Collision(collision))),
         }
+    }
+
+    /// Whether a value need not be written any more, because its absolute expiry has passed.
+    pub(crate) fn has_expired(&self, expire_at_ms: Option<u64>, now_ms: u64) -> bool {
+        !self.keep_expired && expire_at_ms.is_some_and(|at| at <= now_ms)
     }
 
     /// The slot of a target name; 0 on a standalone target.

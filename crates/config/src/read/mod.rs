@@ -11,6 +11,6 @@ pub(crate) use credential::credential;
 pub(crate) use databases::databases;
 pub(crate) use endpoint::{Side, endpoint};
 pub(crate) use filter::filter;
-pub(crate) use rest::{checkpoint, conflict, dashboard, limits, loss_window, repair, spool};
+pub(crate) use rest::{checkpoint, conflict, dashboard, limits, loss_window, repair, spool, types};
 pub use service::check_task_name;
 pub(crate) use service::{logging, status_file, task_name};

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use crate::reader::Reader;
 use crate::values;
-use crate::{Checkpoint, Conflict, Dashboard, Limits, Repair, Spool, Target, WhenFull};
+use crate::{
+    Checkpoint, Conflict, Dashboard, Foreign, JsonType, Limits, MemberTtl, Repair, Spool, Target, Types,
+    WhenFull,
+};
 
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 const SMALLEST_SPOOL: u64 = 1 << 20;
@@ -84,6 +87,47 @@ pub(crate) fn repair(reader: &mut Reader<'_>) -> Repair {
             }
         });
     Repair { pause_writes: pause.filter(|millis| *millis > 0).map(Duration::from_millis) }
+}
+
+/// Why values of these types cannot be carried over into those of a module.
+const NO_CONVERSION: [(&str, &str); 4] = [
+    ("types.bloom", "a filter does not hold its elements, and a module would look for them under other bits"),
+    ("types.cuckoo", "a filter holds fingerprints of its elements, and a module would compute others"),
+    ("types.cms", "a module would look for its counters at other places"),
+    (
+        "types.topk",
+        "the counters below the list cannot be told apart, and the list alone would count differently from then on",
+    ),
+];
+
+pub(crate) fn types(reader: &mut Reader<'_>) -> Types {
+    let json = [
+        ("module", JsonType::Module),
+        ("text", JsonType::Text),
+        ("skip", JsonType::Skip),
+        ("fail", JsonType::Fail),
+    ];
+    let ttl = [("drop", MemberTtl::Drop), ("fail", MemberTtl::Fail)];
+    Types {
+        json: reader.word("types.json", "choice", &json).unwrap_or_default(),
+        hash_field_ttl: reader.word("types.hash_field_ttl", "choice", &ttl).unwrap_or_default(),
+        set_member_ttl: reader.word("types.set_member_ttl", "choice", &ttl).unwrap_or_default(),
+        bloom: foreign(reader, "types.bloom"),
+        cuckoo: foreign(reader, "types.cuckoo"),
+        cms: foreign(reader, "types.cms"),
+        topk: foreign(reader, "types.topk"),
+    }
+}
+
+fn foreign(reader: &mut Reader<'_>, setting: &str) -> Foreign {
+    if let Some(scalar) = reader.scalar(setting)
+        && scalar.text.eq_ignore_ascii_case("convert")
+    {
+        let why = NO_CONVERSION.iter().find(|(name, _)| *name == setting).map_or("", |(_, why)| *why);
+        reader.problem(&scalar.place, format!("cannot be converted: {why}"), Some("write skip or fail"));
+        return Foreign::Skip;
+    }
+    reader.word(setting, "choice", &[("skip", Foreign::Skip), ("fail", Foreign::Fail)]).unwrap_or_default()
 }
 
 pub(crate) fn loss_window(reader: &mut Reader<'_>) -> Duration {

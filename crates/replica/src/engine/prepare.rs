@@ -18,6 +18,7 @@ use crate::flow_task::{Pace, Shared};
 use crate::ledger::Entry;
 use crate::session::{Beginning, Opening, Session};
 use crate::sharding::Sharding;
+use crate::skew;
 use crate::source::{SourceSide, Unanswered};
 use crate::startup;
 use crate::status::Backlog;
@@ -90,6 +91,9 @@ impl Replica {
             flows,
             repair: refused.is_none(),
             began_empty: false,
+            json: self.settings.json,
+            fatal: self.settings.fatal.clone(),
+            leases: self.settings.on_existing_data != ExistingData::Merge,
             sharding: Sharding::new(flows),
             throttle: self.settings.throttle.clone(),
             connection_name: self.connection_name(&run.ledger),
@@ -118,6 +122,8 @@ impl Replica {
         };
         // Before anything is removed or compared by its name, whichever way it goes on.
         self.note_databases(&run.mapping, source).await?;
+        let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
+        self.status.set_clocks(skew::compare(&mut side, &run.target, self.settings.clock).await);
         match (&full, resume) {
             (None, _) if run.session.is_some() => {
                 self.status.attached_again(&greeting.replid, &release);

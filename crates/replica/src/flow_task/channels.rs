@@ -1,10 +1,11 @@
 //! What goes in and out of a flow task.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use checkpoint::NotInSync;
-use command::{Global, Mapping, SourceKey};
+use command::{Global, JsonAs, Mapping, MissingKind, SourceKey};
 use flow::EofToken;
 use router::Target;
 use router::durability::NodeWatch;
@@ -50,6 +51,12 @@ pub struct Shared {
     pub throttle: Arc<Throttle>,
     /// What connections to the target are called.
     pub connection_name: String,
+    /// During a snapshot keys may live longer on the target than they should: whatever is left of it is removed by the next.
+    pub leases: bool,
+    /// What becomes of JSON documents.
+    pub json: JsonAs,
+    /// What the run ends for, where the target cannot hold it.
+    pub fatal: BTreeSet<MissingKind>,
     /// Which flow carries a key.
     pub sharding: Sharding,
     /// The target may hold keys that the source lacks.

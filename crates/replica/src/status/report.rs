@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::crash::CrashReport;
 use super::flow::{FlowStatus, RepairingKey};
 use super::lock;
+use super::sides::DialectReport;
 use crate::phase::Phase;
+use crate::skew::ClocksReport;
 
 /// Everything the program says about itself, as JSON on `/api/status`. What an older daemon does not tell is empty.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -69,6 +71,15 @@ pub struct Report {
     /// What a crash right now would cost.
     #[serde(default)]
     pub crash: CrashReport,
+    /// Search indexes of the source, which the target does not get: name and definition.
+    #[serde(default)]
+    pub search_indexes: BTreeMap<String, String>,
+    /// What the target understands.
+    #[serde(default)]
+    pub dialect: DialectReport,
+    /// How far the clocks of the source and of the target's nodes are apart.
+    #[serde(default)]
+    pub clocks: ClocksReport,
     /// Keys that are read again from the source and placed anew.
     #[serde(default)]
     pub repair: RepairReport,

@@ -223,6 +223,10 @@ pub(crate) fn execute(data: &mut Data, now: u64, name: &str, args: &[Bytes]) -> 
             let at: i64 = number(arg(2)?)?;
             let at = if name == "EXPIREAT" { at.saturating_mul(1000) } else { at };
             let Some(entry) = data.get_mut(arg(1)?) else { return read(Reply::Integer(0)) };
+            let only_existing = args.get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"XX"));
+            if only_existing && entry.expire_at.is_none() {
+                return read(Reply::Integer(0));
+            }
             match u64::try_from(at) {
                 Ok(at) if at > now => entry.expire_at = Some(at),
                 _ => drop(data.remove(&args[1])),

@@ -33,8 +33,25 @@ fn unhex(text: &str) -> Bytes {
     (0..text.len()).step_by(2).map(byte).collect::<Vec<_>>().into()
 }
 
-/// What a server holds after the commands that the payloads were made with.
-fn made_by_commands(server: &OtherServer) -> Contents {
+/// Redis 6 has no `PEXPIRETIME`, which reading a whole server takes: there every key's digest is compared.
+fn digests(server: &OtherServer, but: &[String]) -> Vec<(String, String)> {
+    let mut client = server.client();
+    let text = fs::read_to_string(corpus().join("commands.txt")).unwrap();
+    let names =
+        text.lines().filter(|line| !line.starts_with('X')).map(|line| line.split(' ').nth(1).unwrap());
+    let mut names: Vec<String> = names.map(str::to_owned).filter(|name| !but.contains(name)).collect();
+    names.sort();
+    names.dedup();
+    let digest = |name: String| {
+        let reply = client.call(&["DEBUG", "DIGEST-VALUE", &name]);
+        let digest = format!("{reply:?}");
+        (name, digest)
+    };
+    names.into_iter().map(digest).collect()
+}
+
+/// Executes the commands that the payloads were made with.
+fn make_by_commands(server: &OtherServer) {
     let mut client = server.client();
     client.call(&["FLUSHALL"]);
     for line in fs::read_to_string(corpus().join("commands.txt")).unwrap().lines() {
@@ -42,7 +59,6 @@ fn made_by_commands(server: &OtherServer) -> Contents {
         client.queue(&words);
     }
     client.flush().unwrap();
-    read_server(&server.endpoint())
 }
 
 /// Puts every payload of a file on the server, as its dialect wants them. Encodings that no source has are left out; their
@@ -104,16 +120,25 @@ async fn every_encoding_arrives_on_every_release() {
         assert_eq!(dialect.has_hash_field_ttl(), release >= (7, 4), "{}", server.name);
         assert_eq!(dialect.forbidden(), [], "{}", server.name);
 
-        let expected = made_by_commands(&server);
+        make_by_commands(&server);
+        let old = release.0 == 6;
+        let digested = if old { digests(&server, &[]) } else { Vec::new() };
+        let expected = if old { Contents::new() } else { read_server(&server.endpoint()) };
         let mut translator = Translator::new(Mapping::keep(), Arc::new(dialect));
         for file in fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().path()) {
             if file.extension().is_none_or(|end| end != "zst") {
                 continue;
             }
             let foreign = put(&server, &mut translator, &file);
+            if old {
+                let mut expected = digested.clone();
+                expected.retain(|(name, _)| !foreign.contains(name));
+                assert_eq!(digests(&server, &foreign), expected, "{} from {}", server.name, file.display());
+                continue;
+            }
             let mut expected = expected.clone();
             // Redis 6 keeps no counters of streams; what it cannot tell cannot arrive.
-            let streams = file.display().to_string().contains("redis-6") != (release.0 == 6);
+            let streams = file.display().to_string().contains("redis-6");
             expected.retain(|(_, key), _| {
                 let key = String::from_utf8_lossy(key).into_owned();
                 !foreign.contains(&key) && !(streams && key.starts_with("stream"))

@@ -6,7 +6,7 @@
 //! | module | what it answers |
 //! |---|---|
 //! | [`translator`] | what a record, a value or a piece of one becomes |
-//! | [`table`] | which commands exist, where their keys are, what happens to them; *a new command goes here* |
+//! | [`table`] | which commands exist, where their keys are, what happens to them; *a new command goes here*, and docs/commands.md comes from here |
 //! | [`mapping`] | which name a key of a source database has on the target, and back |
 //! | [`filter`] | what is replicated at all |
 //! | [`dialect`] | what the target understands |

@@ -5,11 +5,15 @@
 //!
 //! [`Reason::Unknown`]: crate::Reason::Unknown
 
+mod guide;
 mod positions;
+mod recorded;
 mod rows;
 
+pub use guide::commands_md;
 pub(crate) use positions::store_at;
 pub use positions::{Keys, Positions};
+pub use recorded::{FAMILIES, Family, Recorded};
 
 use bytes::Bytes;
 

@@ -6,6 +6,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long `make soak` runs.
 HOURS ?= 1
+# How many seeds of random writes `make soak` runs, for each kind of target.
+SEEDS ?= 2000
 
 .PHONY: help
 help: ## Show the targets
@@ -24,9 +26,11 @@ demo: redis ## Replicate into an embedded cluster, kill, restart, compare
 	$(CARGO) run --release --locked -p df2redis -- demo
 
 .PHONY: soak
-soak: redis ## Kill the program over and over under load, for HOURS=1
+soak: redis ## Kill the program over and over under load, for HOURS=1; then SEEDS=2000 of random writes
 	KILL_LOOP_SECONDS=$$(awk 'BEGIN { printf "%d", $(HOURS) * 3600 }') \
 	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture --include-ignored
+	WORKLOAD_SEEDS=$(SEEDS) WORKLOAD_FIRST=1000 \
+	    $(CARGO) test --release --locked -p scenarios --test random_workload -- --nocapture
 
 .PHONY: bench
 bench: redis ## Measure full sync and journal replay

@@ -17,6 +17,7 @@
 //! | [`types`] | what becomes of values that the target cannot hold as they are |
 //! | [`treatment`] | what is to be done with a record or value |
 //! | [`touches`](touches()) | which keys a record touches, and how it is taken apart by them |
+//! | [`KeyPositions`] | the keys of a command that the table does not have |
 //! | [`doubtful`](doubtful()) | which records do not say what the source did |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -38,6 +39,7 @@ mod rebuild;
 mod rewrite;
 mod snapshot;
 mod touches;
+mod unknown;
 
 pub use dialect::{Dialect, Flavour, Restore, Version};
 pub use doubtful::{Doubt, DoubtfulWhy, Doubts, doubtful};
@@ -52,3 +54,4 @@ pub use treatment::{
     CrossKey, CrossOperation, Global, Ignored, Missing, MissingKind, Place, Reason, SourceKey, Treatment,
 };
 pub use types::JsonAs;
+pub use unknown::{KeyPositions, is_unknown};

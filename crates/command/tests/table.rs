@@ -26,7 +26,10 @@ fn writes() -> BTreeMap<&'static str, Positions> {
         let words: Vec<&str> = line.rsplitn(6, ' ').collect();
         let [step, last, first, flags, _, name] = words[..] else { panic!("{line}") };
         let number = |text: &str| text.parse().unwrap();
-        flags.split(',').any(|flag| flag == "write").then(|| (name, (number(first), number(last), number(step))))
+        flags
+            .split(',')
+            .any(|flag| flag == "write")
+            .then(|| (name, (number(first), number(last), number(step))))
     });
     parsed.collect()
 }

@@ -10,7 +10,7 @@ mod small;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use command::SourceKey;
+use command::{KeyPositions, SourceKey};
 use resp::{Connection, Reply};
 use tracing::debug;
 
@@ -189,6 +189,24 @@ impl Reader {
         link.db = None;
         self.link = Some(link);
         Ok(permission)
+    }
+
+    /// Where the keys of a command are, as the source's `COMMAND INFO` says; `None`: it does not know the command, or does
+    /// not tell us.
+    ///
+    /// # Errors
+    /// No connection, or it broke.
+    pub async fn key_positions(&mut self, command: &[u8]) -> Result<Option<KeyPositions>, ReaderError> {
+        let mut link = self.link().await?;
+        let reply = link.connection.call(&[b"COMMAND".as_slice(), b"INFO", command]).await?;
+        self.link = Some(link);
+        let number = |parts: &[Reply], at: usize| parts.get(at).and_then(Reply::as_integer);
+        let parts = reply.as_array().and_then(|replies| replies.first()).and_then(Reply::as_array);
+        // name, arity, flags, first key, last key, step
+        Ok(parts.and_then(|parts| {
+            let (first, last, step) = (number(parts, 3)?, number(parts, 4)?, number(parts, 5)?);
+            Some(KeyPositions { first, last, step })
+        }))
     }
 
     /// Reads the keys of a batch behind one fence. `replid`: the replication id of the incarnation that the flows read.

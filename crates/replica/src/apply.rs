@@ -126,6 +126,9 @@ impl FlowTask {
         self.status.records.fetch_add(1, Relaxed);
         self.note_database(record.db)?;
         let Some(record) = self.sieved_blob(record)? else { return Ok(()) };
+        if command::is_unknown(&record.args) {
+            return self.unknown(&record, Place::Blob).await;
+        }
         if missed && self.shared.repair {
             // Which of them were sent before is not known: a record that was missed has no LSN in this form.
             let keys = keys_touched(record.db, &record.args);
@@ -537,7 +540,9 @@ impl FlowTask {
         let unknown = [no_key()];
         let keys = match doubt.keys.as_slice() {
             [] => {
-                warn!(flow = self.flow, reason, "a record was passed over, its keys are not known");
+                if list.is_empty() && !self.shared.ledger.lists(&no_key()) {
+                    warn!(flow = self.flow, reason, "a record was passed over, its keys are not known");
+                }
                 reason.push_str(" (its keys are not known)");
                 &unknown
             }

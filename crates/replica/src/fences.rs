@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use command::SourceKey;
+use bytes::Bytes;
+use command::{KeyPositions, SourceKey};
 use repair::{Batch, Outcome, Reader, ReaderOptions, Rules, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -25,6 +27,24 @@ pub struct Link {
     pub reader: ReaderOptions,
     /// Which incarnation it must be.
     pub replication_id: String,
+}
+
+/// What a flow asks.
+#[derive(Debug)]
+pub enum Ask {
+    /// For the values of keys.
+    Values(Request),
+    /// Where the keys of a command are.
+    Keys(Question),
+}
+
+/// A flow asks where the keys of a command are that nobody here knows.
+#[derive(Debug)]
+pub struct Question {
+    /// Name of the command.
+    pub command: Bytes,
+    /// Answered with what the source says, if it says anything.
+    pub answer: oneshot::Sender<Option<KeyPositions>>,
 }
 
 /// A flow asks for the values of its keys.
@@ -60,7 +80,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Fences {
     /// What the flows ask.
-    pub requests: UnboundedReceiver<Request>,
+    pub requests: UnboundedReceiver<Ask>,
     /// The source; while there is none, requests wait.
     pub link: watch::Receiver<Option<Link>>,
     /// Where the answers go.
@@ -74,25 +94,56 @@ impl Fences {
     pub async fn run(mut self) {
         let mut open: Option<(Reader, String)> = None;
         let mut told: Option<Instant> = None;
-        while let Some(first) = self.requests.recv().await {
+        let mut next = None;
+        loop {
+            let ask = match next.take() {
+                Some(ask) => ask,
+                None => match self.requests.recv().await {
+                    Some(ask) => ask,
+                    None => return,
+                },
+            };
+            let first = match ask {
+                Ask::Values(first) => first,
+                Ask::Keys(question) => {
+                    self.find_keys(&mut open, question).await;
+                    continue;
+                }
+            };
             let mut together = vec![first];
             let mut keys = together[0].batch.keys.len();
             // A key that is large has its fence alone.
-            let mut alone = None;
-            while !together[0].batch.big && keys < TOGETHER && alone.is_none() {
+            while !together[0].batch.big && keys < TOGETHER && next.is_none() {
                 match self.requests.try_recv() {
-                    Ok(next) if next.batch.big => alone = Some(next),
-                    Ok(next) => {
-                        keys += next.batch.keys.len();
-                        together.push(next);
+                    Ok(Ask::Values(more)) if !more.batch.big => {
+                        keys += more.batch.keys.len();
+                        together.push(more);
                     }
+                    Ok(other) => next = Some(other),
                     Err(_) => break,
                 }
             }
             self.answer(&mut open, &mut told, together).await;
-            if let Some(alone) = alone {
-                self.answer(&mut open, &mut told, vec![alone]).await;
+        }
+    }
+
+    /// Asks until there is an answer, or nobody waits for one any more.
+    async fn find_keys(&mut self, open: &mut Option<(Reader, String)>, question: Question) {
+        while !question.answer.is_closed() {
+            self.open(open).await;
+            let found = match open {
+                Some((reader, _)) => reader.key_positions(&question.command).await,
+                None => Ok(None),
+            };
+            match found {
+                Ok(found) => {
+                    // A flow that has ended does not need it.
+                    let _ = question.answer.send(found);
+                    return;
+                }
+                Err(error) => debug!(%error, "keys of an unknown command not asked for yet"),
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -102,6 +153,12 @@ impl Fences {
         told: &mut Option<Instant>,
         requests: Vec<Request>,
     ) {
+        self.open(open).await;
+        self.read(open, told, requests).await;
+    }
+
+    /// Takes the source that is attached to at the moment; waits while there is none.
+    async fn open(&mut self, open: &mut Option<(Reader, String)>) {
         if self.link.has_changed() || open.is_none() {
             *open = None;
             let Ok(current) = self.link.wait_for(Option::is_some).await else { return };
@@ -115,6 +172,14 @@ impl Fences {
                 Some((reader.ok()?, link.replication_id))
             });
         }
+    }
+
+    async fn read(
+        &mut self,
+        open: &mut Option<(Reader, String)>,
+        told: &mut Option<Instant>,
+        requests: Vec<Request>,
+    ) {
         let outcome = match open {
             Some((reader, replication_id)) => {
                 let batch = Batch {

@@ -13,9 +13,10 @@ mod misplaced;
 mod repairing;
 mod report;
 mod sieving;
+mod unknown;
 mod waiting;
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub struct FlowTask {
     suspects: BTreeSet<SourceKey>,
     /// When (unix ms), in order.
     suspects_due: VecDeque<(u64, SourceKey)>,
+    /// Commands that the table does not have, and what the source says of their keys.
+    asked: BTreeMap<Bytes, Option<command::KeyPositions>>,
     /// Snapshot entries that may have come on a wrong flow: known when more was seen.
     strangers: Vec<SourceKey>,
     /// When the status page heard of this flow's repairs and nodes.
@@ -330,6 +333,9 @@ impl FlowTask {
     }
 
     async fn record(&mut self, record: journal::Record, lsn: u64) -> Result<(), End> {
+        if command::is_unknown(&record.args) {
+            return self.unknown(&record, Place::Record).await;
+        }
         let record = if is_global(&record.args) {
             record
         } else {

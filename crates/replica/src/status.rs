@@ -27,7 +27,7 @@ pub use flow::{FlowStatus, NodeStatus, Repairing, RepairingKey};
 pub use heartbeat::{Heart, Stuck};
 pub use report::{
     Filtered, FilteredReport, FlowReport, LackingReport, NodeReport, NotInSyncReport, RepairReport,
-    RepairingReport, Report, SpoolReport,
+    RepairingReport, Report, SpoolReport, UnknownReport,
 };
 pub use sides::{DialectReport, ForbiddenReport};
 
@@ -47,6 +47,10 @@ pub const SHOWN_NOT_IN_SYNC: usize = 100;
 pub const SHOWN_KEYS: usize = 100;
 /// Reasons told apart where nobody counted them.
 const REASONS: usize = 20;
+/// Unknown commands that are counted by name.
+const UNKNOWN_COMMANDS: usize = 100;
+/// Bytes of such a name that are shown.
+const SHOWN_NAME: usize = 64;
 
 #[derive(Debug, Default)]
 struct Lacking {
@@ -84,6 +88,7 @@ pub struct Status {
     lacking: Mutex<BTreeMap<MissingKind, Lacking>>,
     ignored: Mutex<BTreeMap<&'static str, u64>>,
     filtered: Mutex<BTreeMap<(Filtered, Excluded), u64>>,
+    unknown: Mutex<BTreeMap<String, UnknownReport>>,
     not_in_sync: Mutex<(u64, Vec<NotInSync>)>,
     not_in_sync_by_cause: Mutex<BTreeMap<String, u64>>,
     /// Fences read for repairs.
@@ -135,6 +140,7 @@ impl Status {
             lacking: Mutex::default(),
             ignored: Mutex::default(),
             filtered: Mutex::default(),
+            unknown: Mutex::default(),
             not_in_sync: Mutex::default(),
             not_in_sync_by_cause: Mutex::default(),
             fences: AtomicU64::new(0),
@@ -404,6 +410,19 @@ impl Status {
         report
     }
 
+    /// A record of a command that nobody here knows. Whether it is the first of that command.
+    pub fn unknown_command(&self, name: &[u8], lost: bool) -> bool {
+        let mut unknown = lock(&self.unknown);
+        let name = name[..name.len().min(SHOWN_NAME)].escape_ascii().to_string();
+        if !unknown.contains_key(&name) && unknown.len() >= UNKNOWN_COMMANDS {
+            return false;
+        }
+        let counts = unknown.entry(name).or_default();
+        counts.records += 1;
+        counts.keys_unknown += u64::from(lost);
+        counts.records == 1
+    }
+
     /// The list of keys not in sync has changed.
     pub fn set_not_in_sync(&self, count: u64, first: Vec<NotInSync>) {
         *lock(&self.not_in_sync) = (count, first);
@@ -494,6 +513,7 @@ impl Status {
                 .collect(),
             flows,
             not_on_target: lacking,
+            unknown_commands: lock(&self.unknown).clone(),
             ignored_records: lock(&self.ignored).iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
             filtered: self.filtered_report(),
             existing_keys: self.existing.load(Relaxed),

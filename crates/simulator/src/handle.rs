@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::commands::{self, Outcome};
-use crate::engine::Engine;
+use crate::engine::{Engine, Renamed};
 use crate::server::{self, Shared};
 use crate::{AttachmentInfo, Builder, Error, Faults, Reply, Standby};
 
@@ -216,6 +216,16 @@ impl Handle {
         };
         self.shared.changed.notify_waiters();
         reply
+    }
+
+    /// The command `known` goes by another name as well, under which it is journaled if it is one that is journaled as it
+    /// came. `told`: `COMMAND INFO` tells where its key is.
+    ///
+    /// # Panics
+    /// `known` is not known.
+    pub fn rename_command(&self, known: &str, name: &str, told: bool) {
+        let spec = commands::find(known.as_bytes()).unwrap_or_else(|| panic!("no command {known}"));
+        self.shared.engine().renamed.push(Renamed { name: name.to_owned(), spec, told });
     }
 
     /// Members that the next SPOPs shall take, in this order, before the seeded generator is asked.

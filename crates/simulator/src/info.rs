@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::attach::{Attachment, State};
 use crate::commands::is;
 use crate::engine::shard::DBS;
-use crate::engine::{Engine, glob};
+use crate::engine::{Engine, Renamed, glob};
 use crate::reply::Reply;
 
 /// `INFO [section]`: server, clients, memory, stats, replication, keyspace.
@@ -134,4 +134,13 @@ pub(crate) fn config(engine: &Engine, args: &[Bytes]) -> Reply {
         [w, ..] if is(w, "SET") || is(w, "RESETSTAT") => Reply::OK,
         _ => Reply::Error("ERR syntax error".to_owned()),
     }
+}
+
+/// What COMMAND INFO says of one command with a single key.
+pub(crate) fn command(renamed: &Renamed) -> Reply {
+    let key = Reply::Int(renamed.spec.key as i64);
+    let flags = Reply::Array(vec![Reply::Simple(if renamed.spec.write { "write" } else { "readonly" })]);
+    let arity = Reply::Int(i64::from(renamed.spec.arity));
+    let name = Reply::bulk(renamed.name.clone());
+    Reply::Array(vec![name, arity, flags, key.clone(), key, Reply::Int(1), Reply::Array(Vec::new())])
 }

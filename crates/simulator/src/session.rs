@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::attach::FlowLink;
 use crate::commands::{self, Outcome, is};
-use crate::engine::Engine;
+use crate::engine::{Engine, Renamed};
 use crate::info;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
@@ -134,6 +134,14 @@ impl Session {
             "CLIENT" => self.client(engine, &args[1..]),
             "COMMAND" => match args.get(1) {
                 Some(w) if is(w, "COUNT") => Step::Reply(Reply::Int(0)),
+                Some(w) if is(w, "INFO") => {
+                    let told = |name: &&Bytes| {
+                        let of = |r: &&Renamed| r.told && name.eq_ignore_ascii_case(r.name.as_bytes());
+                        engine.renamed.iter().find(of)
+                    };
+                    let info = |name: &Bytes| told(&name).map_or(Reply::NilArray, info::command);
+                    Step::Reply(Reply::Array(args[2..].iter().map(info).collect()))
+                }
                 _ => Step::Reply(Reply::Array(Vec::new())),
             },
             "CONFIG" => Step::Reply(info::config(engine, &args[1..])),
@@ -166,7 +174,7 @@ impl Session {
     }
 
     fn data(&mut self, engine: &mut Engine, name: &str, args: &[Bytes]) -> Step {
-        let Some(spec) = commands::find(name.as_bytes()) else {
+        let Some(spec) = engine.command(name.as_bytes()) else {
             return Step::Reply(Reply::Error(format!("ERR unknown command `{name}`")));
         };
         if engine.is_loading() {

@@ -38,7 +38,9 @@ pub fn commands_md() -> String {
     let mut text = HEAD.to_owned();
     for family in FAMILIES {
         let _ = write!(text, "\n## {}\n\n", family.name);
-        text.push_str("| Command | Keys | Records | Standalone | Cluster | Older |\n|---|---|---|---|---|---|\n");
+        text.push_str(
+            "| Command | Keys | Records | Standalone | Cluster | Older |\n|---|---|---|---|---|---|\n",
+        );
         for command in family.commands {
             text.push_str(&row(command));
         }
@@ -61,7 +63,11 @@ fn row(command: &Recorded) -> String {
         let lines: Vec<&str> = cells.iter().map(|cells| cells[i].as_str()).collect();
         match lines.iter().all(|line| *line == lines[0]) && i > 0 {
             true => lines[0].to_owned(),
-            false => lines.iter().map(|line| if line.is_empty() { "–" } else { line }).collect::<Vec<_>>().join("<br>"),
+            false => lines
+                .iter()
+                .map(|line| if line.is_empty() { "–" } else { line })
+                .collect::<Vec<_>>()
+                .join("<br>"),
         }
     };
     format!("| {name} | {keys} | {} | {} | {} | {} |\n", column(0), column(1), column(2), column(3))
@@ -108,14 +114,17 @@ fn in_one_slot(record: &str) -> String {
     // the member `m c` of streams is no key: it stands behind a group
     let words: Vec<&str> = record.split(' ').collect();
     let is_consumer = |i: usize| i > 0 && words[i - 1] == "g";
-    let tagged =
-        words.iter().enumerate().map(|(i, word)| if is_consumer(i) { (*word).to_owned() } else { tagged(word) });
+    let tagged = words
+        .iter()
+        .enumerate()
+        .map(|(i, word)| if is_consumer(i) { (*word).to_owned() } else { tagged(word) });
     tagged.collect::<Vec<_>>().join(" ")
 }
 
 /// Redis 8 with everything that a server other than Dragonfly has.
 fn newest(cluster: bool) -> Dialect {
-    let has = all().iter().filter(|spec| spec.since.is_some() || !matches!(spec.missing, MissingKind::Command(_)));
+    let has =
+        all().iter().filter(|spec| spec.since.is_some() || !matches!(spec.missing, MissingKind::Command(_)));
     Dialect::new(Flavour::Redis, (8, 0, 0), cluster, has.map(|spec| spec.name))
 }
 
@@ -186,7 +195,9 @@ fn describe(args: &[Bytes], treatment: Treatment) -> String {
         Treatment::Broadcast(_) => "To every node".to_owned(),
         Treatment::CrossKey(_) => "Repaired: from one slot or database to another".to_owned(),
         Treatment::Ignore(reason) => format!("Nothing to do: {}", reason.words()),
-        Treatment::Lacking(missing) if missing.kind.is_type() => format!("Removed and reported: no {missing}"),
+        Treatment::Lacking(missing) if missing.kind.is_type() => {
+            format!("Removed and reported: no {missing}")
+        }
         Treatment::Lacking(missing) => format!("Reported: no {missing}"),
         Treatment::NotInSync { reason, .. } => format!("Repaired: {reason}"),
         Treatment::Collision(_) => "Stops".to_owned(),

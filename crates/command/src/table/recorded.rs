@@ -129,10 +129,7 @@ pub static FAMILIES: &[Family] = &[
             own("HDEL", &["HDEL a f"]),
             own("HINCRBY", &["HINCRBY a f 5"]),
             own("HINCRBYFLOAT", &["HINCRBYFLOAT a f 0.1"]),
-            own(
-                "HSETEX",
-                &["HSETEX a 100 f v", "HSETEX a NX 100 f v", "HSETEX a FNX EX 100 FIELDS 1 f v"],
-            ),
+            own("HSETEX", &["HSETEX a 100 f v", "HSETEX a NX 100 f v", "HSETEX a FNX EX 100 FIELDS 1 f v"]),
             since(
                 "1.40",
                 "HGETEX",
@@ -169,10 +166,7 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "HyperLogLogs",
-        commands: &[
-            own("PFADD", &["PFADD a m"]),
-            own("PFMERGE", &["SET a v ; PING", "PFMERGE a b"]),
-        ],
+        commands: &[own("PFADD", &["PFADD a m"]), own("PFMERGE", &["SET a v ; PING", "PFMERGE a b"])],
     },
     Family {
         name: "Streams",

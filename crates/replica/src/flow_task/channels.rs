@@ -231,7 +231,7 @@ pub struct Channels {
     /// From the session.
     pub orders: UnboundedReceiver<Order>,
     /// Questions to the source.
-    pub fences: UnboundedSender<fences::Request>,
+    pub fences: UnboundedSender<fences::Ask>,
     /// Becomes true when the flow shall stop.
     pub stop: watch::Receiver<bool>,
     /// The applied LSN, for ACKs and the checkpoint.

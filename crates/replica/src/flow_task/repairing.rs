@@ -12,7 +12,7 @@ use router::Origin;
 use super::known_keys::keys_touched;
 use super::{End, FlowTask};
 use crate::apply::{Doubt, MOVING, Place, UNCERTAIN};
-use crate::fences::{Answer, Request};
+use crate::fences::{Answer, Ask, Request};
 use crate::global;
 use crate::ledger::Entry;
 
@@ -227,7 +227,7 @@ impl FlowTask {
         let now_ms = self.shared.clock.now_ms();
         while let Some(batch) = self.repairs.wants_fence(now_ms) {
             // Without someone who asks, the session has ended.
-            let _ = self.channels.fences.send(Request { flow: self.flow, batch });
+            let _ = self.channels.fences.send(Ask::Values(Request { flow: self.flow, batch }));
         }
         self.place_values().await
     }

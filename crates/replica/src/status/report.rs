@@ -90,6 +90,9 @@ pub struct Report {
     pub flows: Vec<FlowReport>,
     /// What the target cannot hold.
     pub not_on_target: Vec<LackingReport>,
+    /// Commands of the source that are not known here.
+    #[serde(default)]
+    pub unknown_commands: BTreeMap<String, UnknownReport>,
     /// Records without effect on the target, by reason.
     pub ignored_records: BTreeMap<String, u64>,
     /// What the filter, and foreign keys that stay, left out.
@@ -284,6 +287,15 @@ pub struct LackingReport {
     pub count: u64,
     /// The first keys.
     pub keys: Vec<String>,
+}
+
+/// A command that is not known here.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+pub struct UnknownReport {
+    /// Its records; their keys were read from the source instead.
+    pub records: u64,
+    /// How many of them do not even tell their keys: what they did is missing on the target.
+    pub keys_unknown: u64,
 }
 
 /// One key that is not in sync.

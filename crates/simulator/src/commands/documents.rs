@@ -13,6 +13,11 @@ pub(super) fn json_set(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     if a[2] != "$" && a[2] != "." {
         return Err(Failure::err("only whole documents can be set here"));
     }
+    let has = |word: &str| a[4..].iter().any(|w| w.eq_ignore_ascii_case(word.as_bytes()));
+    // Journaled all the same (v1.40.1, on the wire).
+    if has("NX") && tx.exists(&a[1]) || has("XX") && !tx.exists(&a[1]) {
+        return Ok(Reply::Nil);
+    }
     let document: serde_json::Value =
         serde_json::from_slice(&a[3]).map_err(|_| Failure::err("failed to parse JSON"))?;
     tx.put(&a[1], Value::Json(Bytes::from(document.to_string())), None);

@@ -50,7 +50,8 @@ pub(crate) fn run(engine: &mut Engine, db: u16, txid: u64, spec: &Spec, args: &[
         Ok(reply) => {
             if spec.auto && !tx.is_quiet() {
                 let mut record: Vec<&[u8]> = Vec::with_capacity(args.len());
-                record.push(spec.name.as_bytes());
+                let upper = args[0].to_ascii_uppercase();
+                record.push(&upper);
                 record.extend(args[1..].iter().map(|a| &a[..]));
                 tx.log(&args[spec.key], &record);
             }

@@ -15,10 +15,11 @@ use crate::reply::Reply;
 type Run = fn(&mut Tx<'_>, &[Bytes]) -> Result<Reply, Failure>;
 
 /// One command.
+#[derive(Debug)]
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
     /// As COMMAND says it: exact, or negative for "at least".
-    arity: i32,
+    pub(crate) arity: i32,
     pub(crate) write: bool,
     /// Journaled as it came, with the canonical name, on the shard of its key.
     pub(crate) auto: bool,

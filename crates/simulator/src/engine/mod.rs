@@ -21,6 +21,7 @@ pub(crate) use random::Random;
 pub(crate) use tx::{Failure, Tx};
 
 use crate::attach::Attachment;
+use crate::commands::{self, Spec};
 use crate::takeover::FormerMaster;
 use crate::wire::journal as record;
 use crate::{Builder, Faults, Release};
@@ -60,6 +61,8 @@ pub(crate) struct Engine {
     pub(crate) pause: Option<Pause>,
     /// Set while STARTSTABLE waits for a snapshot: every client command waits.
     pub(crate) guard: usize,
+    /// Commands that go by another name.
+    pub(crate) renamed: Vec<Renamed>,
     /// Members that SPOP takes before it asks the generator.
     pub(crate) chosen: VecDeque<Bytes>,
     pub(crate) started: Instant,
@@ -70,7 +73,22 @@ pub(crate) struct Engine {
     pub(crate) sooner: Arc<Notify>,
 }
 
+/// A command under a name that nobody knows.
+#[derive(Debug)]
+pub(crate) struct Renamed {
+    pub(crate) name: String,
+    pub(crate) spec: &'static Spec,
+    /// Whether COMMAND INFO tells of it.
+    pub(crate) told: bool,
+}
+
 impl Engine {
+    /// The command of this name, in any case.
+    pub(crate) fn command(&self, name: &[u8]) -> Option<&'static Spec> {
+        let renamed = self.renamed.iter().find(|renamed| name.eq_ignore_ascii_case(renamed.name.as_bytes()));
+        renamed.map(|renamed| renamed.spec).or_else(|| commands::find(name))
+    }
+
     pub(crate) fn new(settings: Builder, faults: Faults, port: u16) -> Engine {
         let mut rng = Random::new(settings.seed);
         let sooner = Arc::new(Notify::new());
@@ -94,6 +112,7 @@ impl Engine {
             former: None,
             pause: None,
             guard: 0,
+            renamed: Vec::new(),
             chosen: VecDeque::new(),
             started: Instant::now(),
             crashes: 0,

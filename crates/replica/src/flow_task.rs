@@ -136,6 +136,7 @@ impl FlowTask {
             suspicions: Doubts::new(),
             suspects: BTreeSet::new(),
             suspects_due: VecDeque::new(),
+            asked: BTreeMap::new(),
             strangers: Vec::new(),
             reported: Instant::now(),
             report_at_once: false,

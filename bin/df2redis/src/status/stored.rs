@@ -74,6 +74,7 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
         nodes: Vec::new(),
         flows: applied.iter().zip(reserved).enumerate().map(at_rest).collect(),
         not_on_target: Vec::new(),
+        unknown_commands: Default::default(),
         ignored_records: Default::default(),
         filtered: Default::default(),
         existing_keys: 0,

@@ -32,7 +32,7 @@ impl FlowTask {
         let reason = format!("unknown command {}", name.escape_ascii());
         let origin = (place == Place::Record).then(|| self.open_handed_over());
         if keys.is_empty() {
-            self.doubts.push(Doubt { keys, reason, origin });
+            self.doubts.push(Doubt { keys, reason: reason.into(), origin });
         } else {
             self.repairs.moved(self.next, &keys, Cause::Doubtful);
             self.repair_keys(keys, Cause::Doubtful, &reason, origin);

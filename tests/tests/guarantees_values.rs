@@ -66,7 +66,7 @@ fn json_as_text_follows_its_document() {
         let mut program = Df2redis::replicate(target.settings(&source).set("types.json", "text"));
         program.wait_ready(READY);
         client.call(&["JSON.SET", "document:2", "$", r#"{"b":[1,2]}"#]);
-        client.call(&["JSON.SET", "document:1", "$.a", "42"]);
+        client.call(&["JSON.SET", "document:1", "$", r#"{"a":42}"#]);
         let text =
             |key: &str| target.read().get(&(0, key.as_bytes().to_vec())).map(|found| found.value.clone());
         let is = |key: &str, json: serde_json::Value| match text(key) {

@@ -39,6 +39,7 @@ impl Attempts {
                 | Error::Collision(_)
                 | Error::ForeignData { .. }
                 | Error::Conflict { .. }
+                | Error::CannotHold { .. }
                 | Error::TooManyExisting { .. }
         );
         if ends || exit == Exit::Usage || (!self.attached && exit != Exit::Temporary) {

@@ -15,6 +15,9 @@ use crate::verdict::What;
 
 /// Entries, or pending entries, of a page.
 const PAGE: u64 = 500;
+/// Most memory (bytes) of a stream that counts as small. Servers reserve a block of 4 KiB for its first entry, and its groups
+/// and consumers count as well.
+const SMALL_STREAM: u64 = 4 * SMALL_BYTES;
 /// Fields of a hash whose TTLs are asked for.
 const MOST_FIELDS: u64 = 4096;
 /// How far two field TTLs may be apart (ms): the source tells whole seconds that are left.
@@ -26,7 +29,7 @@ type Fields<'r> = BTreeMap<&'r str, &'r Reply>;
 impl Comparer {
     pub(super) async fn stream(&mut self, look: &mut Look<'_>) -> Result<(), Error> {
         look.next = Next::Done;
-        let small = look.len <= SMALL_ELEMENTS && look.bytes.is_none_or(|bytes| bytes <= SMALL_BYTES);
+        let small = look.len <= SMALL_ELEMENTS && look.bytes.is_none_or(|bytes| bytes <= SMALL_STREAM);
         let big = look.bytes.is_some_and(|bytes| bytes > self.shared.options.big_key_bytes);
         let entries = match self.mode() {
             Mode::Full => true,

@@ -1,6 +1,6 @@
 //! Whether the source lets us read: every command that the reader and the engine's other questions use.
 
-use resp::{Connection, Error, Reply};
+use resp::{Class, Connection, Error, Reply};
 
 /// A name that hardly exists; it is only read.
 const NOBODY: &str = "df2redis:may-read";
@@ -59,9 +59,18 @@ const READS: &[Needed] = &[
 const PAUSE: Needed = dispensable(&["CLIENT", "PAUSE", "never", "WRITE"]);
 
 /// The first command that is refused, in the server's words.
+///
+/// # Errors
+/// The connection's; the source refuses everything for the moment: it loads, or is being taken over.
 pub(super) async fn ask(connection: &mut Connection, pause: bool) -> Result<Result<(), String>, Error> {
     for Needed { probe, dispensable } in READS.iter().chain(pause.then_some(&PAUSE)) {
         let reply = connection.call(probe).await?;
+        if let Reply::Error(line) = &reply
+            && let Some(error) = Error::from_error_line(connection.addr(), line)
+            && error.class() == Class::Retry
+        {
+            return Err(error);
+        }
         let refused = match &reply {
             Reply::Error(line) => Some(resp::printable(line)),
             _ => None,

@@ -20,8 +20,6 @@ pub enum DoubtfulWhy {
     /// A sorted set that was stored from others: its scores are logged with six digits (v1.40.1 `zset_family.cc`
     /// `OpAdd`; capture `commands`).
     RoundedScores,
-    /// The same without a transaction's number, as a script over one shard leaves it; or a client's own `DEL` and `ZADD`.
-    PerhapsRounded,
     /// `INCRBYFLOAT`, `HINCRBYFLOAT`: source and target compute different digits.
     FloatDigits,
     /// `SORT … STORE`, `GEORADIUS … STORE`, `BITFIELD` with `INCRBY` or `OVERFLOW`: the target orders, cuts off and computes
@@ -47,13 +45,7 @@ impl DoubtfulWhy {
     /// keys need not be read after each such record, but some time after the last one.
     #[must_use]
     pub fn is_likely(self) -> bool {
-        !matches!(
-            self,
-            DoubtfulWhy::PerhapsRounded
-                | DoubtfulWhy::Condition
-                | DoubtfulWhy::PopsUncounted
-                | DoubtfulWhy::ExpiryKept
-        )
+        !matches!(self, DoubtfulWhy::Condition | DoubtfulWhy::PopsUncounted | DoubtfulWhy::ExpiryKept)
     }
 }
 
@@ -61,7 +53,6 @@ impl fmt::Display for DoubtfulWhy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DoubtfulWhy::RoundedScores => "scores rounded by the source",
-            DoubtfulWhy::PerhapsRounded => "perhaps scores rounded by the source",
             DoubtfulWhy::FloatDigits => "computed with other digits by the target",
             DoubtfulWhy::Recomputed => "computed otherwise by the target",
             DoubtfulWhy::RelativeExpiry => "an expiry that counts from an unknown moment",
@@ -99,16 +90,6 @@ pub fn doubtful(db: u32, args: &[Bytes]) -> Option<Doubt> {
         }
         _ => None,
     }
-}
-
-/// Whether no score has more digits than the source would have left of it.
-fn may_be_rounded(args: &[Bytes]) -> bool {
-    let digits = |score: &Bytes| {
-        let mantissa = score.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
-        let digits = mantissa.iter().filter(|byte| byte.is_ascii_digit());
-        digits.skip_while(|byte| **byte == b'0').count()
-    };
-    args.iter().skip(2).step_by(2).all(|score| digits(score) <= 6)
 }
 
 /// Whether a payload of `DUMP` holds a stream.
@@ -164,14 +145,6 @@ impl Doubts {
             doubt(&key, why);
         }
         if record.txid == 0 {
-            match (args[0].as_ref(), args.len()) {
-                (b"DEL", 2) => self.deleted = Some((0, key())),
-                (b"ZADD", _) if deleted == Some((0, key())) && may_be_rounded(args) => {
-                    doubt(&key(), DoubtfulWhy::PerhapsRounded);
-                    self.deleted = deleted;
-                }
-                _ => {}
-            }
             return doubts;
         }
         match (args[0].as_ref(), args.len()) {

@@ -24,11 +24,7 @@ fn a_stored_sorted_set_has_rounded_scores() {
         doubts(&[(23, "DEL j:zu"), (23, "ZADD j:zu 15 q 3.37037 a")]),
         [("j:zu".into(), RoundedScores)]
     );
-    let perhaps = [("z".into(), DoubtfulWhy::PerhapsRounded)];
-    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 1 a")]), perhaps, "in a script over one shard");
-    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 7.22973e+06 a 0.00123456 b")]), perhaps);
-    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 1.234567 a")]), [], "not rounded to six digits");
-    assert_eq!(doubts(&[(0, "DEL y"), (0, "ZADD z 1 a")]), []);
+    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 1 a")]), []);
     assert_eq!(doubts(&[(5, "DEL z"), (6, "ZADD z 1 a")]), []);
     assert_eq!(doubts(&[(5, "DEL y"), (5, "ZADD z 1 a")]), []);
     assert_eq!(doubts(&[(5, "ZADD z 1 a")]), [], "a client's own in MULTI");

@@ -97,9 +97,6 @@ impl FlowTask {
                 self.suspect_key(key, why);
             }
         }
-        if self.moves_suspect(record, place) {
-            return true;
-        }
         if own.is_empty() {
             return false;
         }
@@ -107,27 +104,6 @@ impl FlowTask {
         // Rule 14 in its simplest form: a fence that is under way when the record comes is read again.
         self.repairs.moved(self.next, &own, Cause::Doubtful);
         self.repair_keys(own, Cause::Doubtful, &reason, origin);
-        true
-    }
-
-    /// A value that waits to be read again goes to another key: both are read at once instead, like a key under repair
-    /// (rule 15).
-    fn moves_suspect(&mut self, record: &journal::Record, place: Place) -> bool {
-        if self.suspects.is_empty() {
-            return false;
-        }
-        let touches = command::touches(record.db, &record.args);
-        if touches.shape != command::Shape::Moving
-            || !touches.keys.iter().any(|key| self.suspects.contains(key))
-        {
-            return false;
-        }
-        for key in &touches.keys {
-            self.suspects.remove(key);
-        }
-        let origin = (place == Place::Record).then(|| self.open_handed_over());
-        self.repairs.moved(self.next, &touches.keys, Cause::Doubtful);
-        self.repair_keys(touches.keys, Cause::Doubtful, MOVING, origin);
         true
     }
 

@@ -32,7 +32,6 @@ pub(super) const CREATING: &[&str] = &[
     "XGROUP CREATE <xg> <grp> [0|$] [MKSTREAM|]",
     "XREADGROUP GROUP <grp> <con> [COUNT <count>|] STREAMS <xg> >",
     "PFADD <p> {<m>}",
-    "CMS.INITBYDIM <cms> 20 3",
 ];
 
 /// Every write command, with every option; a line for what one cannot express.

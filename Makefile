@@ -30,7 +30,7 @@ soak: redis ## Kill the program over and over under load, for HOURS=1; then SEED
 	KILL_LOOP_SECONDS=$$(awk 'BEGIN { printf "%d", $(HOURS) * 3600 }') \
 	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture --include-ignored
 	WORKLOAD_SEEDS=$(SEEDS) WORKLOAD_FIRST=1000 \
-	    $(CARGO) test --release --locked -p scenarios --test random_workload -- --nocapture
+	    $(CARGO) test --release --locked -p scenarios --test random_workload -- --nocapture --include-ignored
 
 .PHONY: bench
 bench: redis ## Measure full sync and journal replay

@@ -311,7 +311,10 @@ fn checkpoint_corrupted() {
                 // Sled makes a deleted `conf` anew and loses nothing by it, and the guard has two slots, of which one may be
                 // damaged: the position is known all the same.
                 let name = file.file_name().unwrap().to_string_lossy();
-                assert!(matches!((how, &*name), ("deleted", "conf") | ("flipped" | "cut", "guard")), "{how} {name}");
+                assert!(
+                    matches!((how, &*name), ("deleted", "conf") | ("flipped" | "cut", "guard")),
+                    "{how} {name}"
+                );
                 program.terminate();
             } else {
                 let words = ["checkpoint", &dir.to_string_lossy(), "corrupted", "checkpoint reset"];
@@ -321,7 +324,7 @@ fn checkpoint_corrupted() {
             restore(&dir, &files);
         }
     }
-    assert!(refusals >= 11, "{refusals}");
+    assert!(refusals >= 9, "{refusals}");
     assert_eq!(
         source.handle().full_syncs(),
         full_syncs,

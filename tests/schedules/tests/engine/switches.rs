@@ -10,7 +10,7 @@ use crate::runs;
 use crate::schedule::{self, Plan};
 
 /// Most schedules that are tried for one rule.
-const TRIES: u64 = 1_500;
+const TRIES: u64 = 3_000;
 
 /// A rule, and what makes its absence visible.
 struct Switch {

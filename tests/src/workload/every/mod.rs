@@ -1,6 +1,6 @@
 //! Every write command with every option, drawn from a seed.
 //!
-//! A command is written down as a template ([`templates`]) in which `<k>` stands for something drawn and `[a|b|]` for one of
+//! A command is written down as a template (`templates`) in which `<k>` stands for something drawn and `[a|b|]` for one of
 //! several alternatives; so the list of templates is the list of what is tried. A seed has its own names: many of them run
 //! one after the other against the same servers and are compared together.
 

@@ -8,7 +8,10 @@ use std::{
 
 use rdb::Kind;
 
-use crate::table::{self, Spec};
+use crate::{
+    MissingKind,
+    table::{self, Spec},
+};
 
 /// Version of a server: major, minor, patch.
 pub type Version = (u32, u32, u32);
@@ -41,7 +44,7 @@ pub struct Dialect {
     /// Whether it is a cluster: slots, and only database 0.
     pub cluster: bool,
     commands: HashSet<String>,
-    /// The table by name, with whether the target has the command.
+    /// The table by name, with whether the target has the command and can hold the source's values with it.
     by_name: HashMap<&'static [u8], (&'static Spec, bool), BuildHasherDefault<NameHasher>>,
     hash_field_ttl: bool,
     restore: Option<Restore>,
@@ -70,7 +73,10 @@ impl Dialect {
     {
         let commands: HashSet<String> =
             commands.into_iter().map(|c| c.as_ref().to_ascii_uppercase()).collect();
-        let has = |spec: &'static Spec| (spec.name.as_bytes(), (spec, commands.contains(spec.name)));
+        let has = |spec: &'static Spec| {
+            let usable = commands.contains(spec.name) && spec.missing.can_be_carried();
+            (spec.name.as_bytes(), (spec, usable))
+        };
         let by_name = table::all().iter().map(has).collect();
         let hash_field_ttl = commands.contains("HPEXPIREAT");
         Self {
@@ -117,16 +123,19 @@ impl Dialect {
 
     /// A target that has what a plain server of this version has: for users that may not run `COMMAND INFO`.
     ///
-    /// Valkey is taken as Redis 7.2, from which it was forked.
+    /// Valkey is taken as Redis 7.2, from which it was forked; from 9 on with the commands for TTLs of hash fields.
     #[must_use]
     pub fn assumed(flavour: Flavour, version: Version, cluster: bool) -> Self {
         let release = match flavour {
             Flavour::Redis => (version.0, version.1),
             Flavour::Valkey => (7, 2),
         };
-        let has =
-            table::all().iter().filter(|s| s.since.is_some_and(|since| since <= release)).map(|s| s.name);
-        Self::new(flavour, version, cluster, has)
+        let field_ttl = flavour == Flavour::Valkey && version.0 >= 9;
+        let has = |spec: &&Spec| match spec.since {
+            Some(since) => since <= release || field_ttl && spec.missing == MissingKind::HashFieldTtl,
+            None => false,
+        };
+        Self::new(flavour, version, cluster, table::all().iter().filter(has).map(|spec| spec.name))
     }
 
     /// Flavour and version from the text of `INFO server`; `None` where it has neither `valkey_version` nor
@@ -158,7 +167,7 @@ impl Dialect {
         self.commands.contains(name)
     }
 
-    /// The table's row of a command, and whether the target has it.
+    /// The table's row of a command, and whether the target has it and can hold the source's values with it.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<(&'static Spec, bool)> {
         match self.by_name.get(name) {
@@ -301,5 +310,7 @@ mod tests {
         assert!(dialect.has("SET") && dialect.has_hash_field_ttl() && !dialect.has("DEL"));
         assert!(!self::dialect((7, 0, 15)).has_hash_field_ttl());
         assert!(self::dialect((7, 4, 0)).has_hash_field_ttl());
+        let valkey = |version| Dialect::assumed(Flavour::Valkey, version, false);
+        assert!(!valkey((8, 1, 0)).has_hash_field_ttl() && valkey((9, 0, 0)).has_hash_field_ttl());
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod expiry;
 pub(crate) mod global;
+pub(crate) mod json;
 pub(crate) mod keyspace;
 pub(crate) mod members;
 pub(crate) mod plain;

@@ -157,6 +157,14 @@ impl MissingKind {
         )
     }
 
+    /// Whether a target that has the commands can hold values of the source. Of filters and sketches it cannot: what is
+    /// in them stands where the source's own hash functions put it ([`MissingKind::why`]), and records on top of an empty
+    /// one would make a filter that denies what is in it.
+    #[must_use]
+    pub fn can_be_carried(self) -> bool {
+        !self.is_type() || self == MissingKind::Json
+    }
+
     /// The kind in words, as the operator reads it.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -262,6 +270,8 @@ pub enum Reason {
     DroppedDatabase,
     /// A part of a document changed that the target holds as text.
     AsText,
+    /// A part of a document changed, or perhaps nothing: paths and numbers mean other things in the target's module.
+    Document,
 }
 
 impl fmt::Display for Reason {
@@ -274,6 +284,7 @@ impl fmt::Display for Reason {
             Reason::CrossSlot => f.write_str("its keys lie on different slots"),
             Reason::Malformed => f.write_str("arguments do not fit the command"),
             Reason::BadPayload => f.write_str("payload does not decode"),
+            Reason::Document => f.write_str("a part of a document changed, which modules do differently"),
             Reason::AsText => f.write_str("the target holds the document as text"),
             Reason::DroppedDatabase => f.write_str("moved from or to a dropped database"),
         }

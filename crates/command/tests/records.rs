@@ -246,16 +246,24 @@ fn types_that_the_target_lacks() {
         command::Flavour::Redis,
         (8, 0, 0),
         false,
-        ["JSON.SET", "JSON.MSET", "BF.ADD", "BF.LOADCHUNK"],
+        ["JSON.SET", "JSON.MSET", "JSON.NUMINCRBY", "BF.ADD", "BF.LOADCHUNK", "CMS.MERGE", "RENAME"],
     );
     let mut translator = Translator::new(Mapping::keep(), modules.into());
     table(
         &mut translator,
         &[
-            ("JSON.SET k $ 1", "JSON.SET k $ 1"),
-            ("JSON.MSET a $ 1 b $ 2", "JSON.MSET a $ 1 b $ 2"),
-            ("BF.ADD k a", "BF.ADD k a"),
+            ("JSON.SET k $ 1", "DEL k ; JSON.SET k $ 1"),
+            ("JSON.SET k . 1", "DEL k ; JSON.SET k $ 1"),
+            ("JSON.SET k $ 1 NX", "document: k"),
+            ("JSON.SET k $.x 1", "document: k"),
+            ("JSON.MSET a $ 1 b $ 2", "DEL a ; JSON.SET a $ 1 ; DEL b ; JSON.SET b $ 2"),
+            ("JSON.MSET a $ 1 b $.x 2", "document: a b"),
+            ("JSON.NUMINCRBY k $.x 2", "document: k"),
+            // their commands are there, and do not help
+            ("BF.ADD k a", "reduced(Bloom filter: k): "),
             ("BF.LOADCHUNK k 1 x", "lacking(Bloom filter: k)"),
+            ("CMS.MERGE d 2 a b", "reduced(count-min sketch: d a b): "),
+            ("RENAME a b", "RENAME a b"),
             ("SET k v", "SET k v"),
             ("APPEND k v", "no APPEND: k"),
         ],

@@ -127,7 +127,7 @@ impl Void {
 /// A key is looked at first, without a fence: its type and size. Then it is read by the command of its type, everything
 /// of a batch in one pipeline between the two readings of the LSN vector, so that the window is as short as a round
 /// trip. `DUMP` would serve for every type, but costs the source 220-470 µs a key with its default compression, where
-/// `GET` and the like cost 1 µs (v1.40.1, measured); it is for streams, documents, and collections whose members may
+/// `GET` and the like cost 1 µs (v1.40.1, measured); it is for streams, filters, and collections whose members may
 /// have a TTL of their own.
 #[derive(Debug)]
 pub struct Reader {
@@ -153,6 +153,7 @@ struct Abilities {
     pexpiretime: bool,
     memory_usage: bool,
     field_ttl: bool,
+    json_get: bool,
 }
 
 /// Ids of values in pieces: far from those that a snapshot's decoder gives, which one translator may see as well.
@@ -172,7 +173,7 @@ impl Reader {
     pub fn new(options: ReaderOptions, rules: Rules) -> Result<Reader, ReaderError> {
         let path = options.directory.clone();
         spill::prepare(&path).map_err(|source| ReaderError::Directory { path, source })?;
-        let abilities = Abilities { pexpiretime: true, memory_usage: true, field_ttl: true };
+        let abilities = Abilities { pexpiretime: true, memory_usage: true, field_ttl: true, json_get: true };
         let member_ttls = BTreeSet::new();
         Ok(Reader { options, rules, link: None, abilities, member_ttls, next_id: FIRST_ID })
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{Call, Context, Outcome};
+use super::{Call, Context, Outcome, json};
 use crate::{
     table::Keys,
     target::{Commands, Effect, TargetCommand},
@@ -71,6 +71,9 @@ pub(crate) fn send(context: &Context, mut call: Call, effect: Effect) -> Outcome
 pub(crate) fn split(context: &Context, mut call: Call) -> Outcome {
     if !call.available {
         return Ok(lacks(&call));
+    }
+    if call.spec.missing == MissingKind::Json {
+        return json::set(context, call);
     }
     let Keys::Every { first, step } = call.spec.keys else { return Err(call.malformed()) };
     if call.args.len() <= first || !(call.args.len() - first).is_multiple_of(step) {

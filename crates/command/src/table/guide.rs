@@ -26,7 +26,8 @@ What becomes of every record in the journal of a Dragonfly master. Made from the
   are read from the source and set exactly at this place in the stream ([repair.md](repair.md)). *Read again*: sent, and repaired about a second later.
   *Reported*: the target cannot hold it; the keys are in the status.
 * **Cluster**: where it differs; first with keys in one slot, then across slots.
-* **Older**: Redis 7.4, 7.2, 7.0 and 6.2 without modules, where one of them differs from the release above it. Valkey 7.2 and 8 are like Redis 7.2.
+* **Older**: Redis 7.4, 7.2, 7.0 and 6.2 without modules, where one of them differs from the release above it. Valkey 7.2 and 8 are like Redis 7.2; Valkey 9 is too,
+  but for TTLs of hash fields, which it has like Redis 7.4.
 
 A command that is not in the table is never guessed. Its keys are found by what the source's `COMMAND INFO` says, and repaired; where that says
 nothing, the record is listed by the name of its command as not in sync. Either is told once.

@@ -5,7 +5,9 @@ use super::{
     Keys, Spec,
 };
 use crate::{
-    rewrite::{Rewrite, RewriteFn, expiry, global, keyspace, members, store, streams, strings},
+    rewrite::{
+        Rewrite, RewriteFn, expiry, global, json as documents, keyspace, members, store, streams, strings,
+    },
     target::Effect::{self, Moving, NotRepeatable as Counts, Overwrite, Repeatable},
     treatment::{Ignored, MissingKind},
 };
@@ -52,7 +54,7 @@ const fn module(name: &'static str, missing: MissingKind, effect: Effect) -> Spe
 }
 
 const fn json(name: &'static str, effect: Effect) -> Spec {
-    module(name, MissingKind::Json, effect)
+    Spec { handling: rewrite(documents::part), ..module(name, MissingKind::Json, effect) }
 }
 
 /// Dragonfly's own encoding inside: no other server understands it.
@@ -181,8 +183,8 @@ pub(super) static ROWS: &[Spec] = &[
     redis("XAUTOCLAIM", KEY, Counts, (6, 2), rewrite(streams::claim)),
     redis("XGROUP", KEY_2, Counts, (5, 0), rewrite(streams::xgroup)),
     redis("XSETID", KEY, Repeatable, (5, 0), rewrite(streams::xsetid)),
-    // JSON
-    json("JSON.SET", Repeatable),
+    // JSON: see `rewrite/json.rs`
+    Spec { handling: rewrite(documents::set), ..json("JSON.SET", Repeatable) },
     Spec { keys: TRIPLES, handling: Split, ..json("JSON.MSET", Repeatable) },
     json("JSON.MERGE", Repeatable),
     json("JSON.DEL", Counts),

@@ -46,6 +46,14 @@ pub(super) fn string(meta: KeyMeta, reply: Reply) -> Option<Value> {
     whole(meta, Kind::String, out.freeze())
 }
 
+/// A document's text.
+pub(super) fn json(meta: KeyMeta, reply: Reply) -> Option<Value> {
+    let Reply::Bulk(text) = reply else { return None };
+    let mut out = BytesMut::with_capacity(text.len() + 9);
+    put_string(&mut out, &text);
+    whole(meta, Kind::Json, out.freeze())
+}
+
 /// The elements of an array of strings.
 pub(super) fn strings(reply: Reply) -> Option<Vec<Bytes>> {
     let Reply::Array(items) = reply else { return None };

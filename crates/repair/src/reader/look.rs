@@ -20,6 +20,8 @@ pub(super) enum Plan {
     Zset,
     /// `SMEMBERS` or `HGETALL`, and the TTL of each of these members.
     Members { hash: bool, members: Vec<Bytes> },
+    /// `JSON.GET`.
+    Json,
     /// `DUMP`.
     Dump,
     /// By itself.
@@ -127,6 +129,7 @@ impl Reader {
             b"string" => Plan::String,
             b"list" => Plan::List,
             b"zset" => Plan::Zset,
+            b"ReJSON-RL" if self.abilities.json_get => Plan::Json,
             b"set" | b"hash" => {
                 let one_by_one = self.abilities.field_ttl
                     && seen.elements <= MOST_TTLS

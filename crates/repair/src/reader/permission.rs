@@ -103,6 +103,7 @@ mod tests {
         "USAGE",
         "WITHSCORES",
         "WRITE",
+        "WRONGTYPE",
     ];
 
     /// Every word in capitals that stands alone in quotes.

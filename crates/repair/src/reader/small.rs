@@ -113,6 +113,7 @@ impl Reader {
             Plan::Zset => Some(script.push([b"ZRANGE", name, b"0", b"-1", b"WITHSCORES"])),
             Plan::Members { hash: true, .. } => Some(script.push([b"HGETALL", name])),
             Plan::Members { hash: false, .. } => Some(script.push([b"SMEMBERS", name])),
+            Plan::Json => Some(script.push([b"JSON.GET", name])),
             Plan::Dump => Some(script.push([b"DUMP", name])),
         };
         let mut ttls_at = 0..0;
@@ -151,7 +152,13 @@ impl Reader {
         if let (Plan::Dump, Some(line)) = (&plan, reply.as_error()) {
             return Ok(Some(Value::Unreadable(resp::printable(line))));
         }
+        if let (Plan::Json, Some(line)) = (&plan, reply.as_error()) {
+            // A user who may not: DUMP serves as well, and is slower.
+            self.abilities.json_get &= line.starts_with(b"WRONGTYPE");
+            return Ok(None);
+        }
         Ok(match (plan, type_name.as_ref()) {
+            (Plan::Json, b"ReJSON-RL") => encode::json(meta, reply),
             (Plan::Dump, _) => encode::dump(meta, reply),
             (Plan::String, b"string") => encode::string(meta, reply),
             (Plan::List, b"list") => encode::list(meta, reply, self.id()),

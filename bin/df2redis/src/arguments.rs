@@ -140,6 +140,7 @@ impl Check {
             rounds: self.rounds,
             interval: Duration::from_secs(self.interval.into()),
             ttl_tolerance: Duration::from_millis(self.ttl_tolerance),
+            ..Options::default()
         }
     }
 }

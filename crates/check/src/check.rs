@@ -1,6 +1,6 @@
 //! A check from its beginning to its result.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -126,7 +126,7 @@ impl Check {
         let options = &self.settings.options;
         let mut source = self.source.another();
         let scanned = tokio::try_join!(
-            scan::source(&mut source, &self.databases.0, &self.settings.mapping, options, &workers.jobs),
+            scan::source(&mut source, &self.databases.0, &context, &workers.jobs),
             scan::target(&self.settings.target, &self.databases.1, options, &workers.jobs),
         );
         workers.finish().await?;
@@ -164,7 +164,8 @@ impl Check {
             differences: Mutex::default(),
             ok: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
-            not_comparable: Mutex::new(BTreeMap::new()),
+            not_comparable: Mutex::default(),
+            skipped: Mutex::default(),
         })
     }
 
@@ -215,8 +216,12 @@ impl Check {
         summary.ok += context.ok.load(Relaxed);
         summary.foreign += context.foreign.load(Relaxed);
         summary.in_motion = in_motion.len();
-        for (kind, count) in std::mem::take(&mut *lock(&context.not_comparable)) {
-            *summary.not_comparable.entry(kind).or_default() += count;
+        for (counts, into) in
+            [(&context.not_comparable, &mut summary.not_comparable), (&context.skipped, &mut summary.skipped)]
+        {
+            for (kind, count) in std::mem::take(&mut *lock(counts)) {
+                *into.entry(kind).or_default() += count;
+            }
         }
         Ok(Outcome { summary, differences, in_motion })
     }

@@ -1,7 +1,7 @@
 //! Types of keys, and what to ask about them.
 
 use bytes::Bytes;
-use command::ValueType;
+use command::{Dialect, JsonAs, ValueType};
 use resp::Reply;
 
 /// A key's type.
@@ -85,19 +85,13 @@ impl Kind {
         })
     }
 
-    /// A write command of its module: a target that has it can hold the type.
-    pub(crate) fn needs(&self) -> Option<&'static str> {
+    /// Whether a target that has these commands can hold a value of the source. What only its own module reads cannot be
+    /// carried even to a target that has it ([`command::MissingKind::can_be_carried`]).
+    pub(crate) fn can_be_on(&self, dialect: &Dialect, json: JsonAs) -> bool {
         match self {
-            Kind::Json => Some("JSON.SET"),
-            Kind::Other(name) => Some(match name.as_ref() {
-                b"MBbloom--" => "BF.ADD",
-                b"MBbloomCF" => "CF.ADD",
-                b"CMSk-TYPE" => "CMS.INCRBY",
-                b"TopK-TYPE" => "TOPK.ADD",
-                // Nothing has it.
-                _ => "",
-            }),
-            _ => None,
+            Kind::Json => json == JsonAs::Text || dialect.has("JSON.SET"),
+            Kind::Other(_) => false,
+            _ => true,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use command::JsonAs;
+
 use crate::Globs;
 
 /// How values are compared. Type and expiry are compared in every mode.
@@ -71,6 +73,8 @@ pub struct Options {
     pub interval: Duration,
     /// How far two expiries may be apart.
     pub ttl_tolerance: Duration,
+    /// What becomes of JSON documents on the target.
+    pub json: JsonAs,
 }
 
 impl Default for Options {
@@ -85,6 +89,7 @@ impl Default for Options {
             rounds: 3,
             interval: Duration::from_secs(2),
             ttl_tolerance: Duration::from_secs(1),
+            json: JsonAs::default(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Going through both sides.
 
 use bytes::Bytes;
-use command::Mapping;
 use resp::Reply;
 use router::Target;
 use router::side::Side;
@@ -14,7 +13,7 @@ use crate::Error;
 use crate::options::Options;
 use crate::source::Source;
 use crate::verdict::Named;
-use crate::workers::Job;
+use crate::workers::{Context, Job};
 
 /// Keys of a page, as far as the servers go by it.
 const PAGE: usize = 1000;
@@ -25,10 +24,10 @@ const AGAIN: u32 = 2;
 pub(crate) async fn source(
     source: &mut Source,
     databases: &[u32],
-    mapping: &Mapping,
-    options: &Options,
+    context: &Context,
     jobs: &Sender<Job>,
 ) -> Result<(), Error> {
+    let options = &context.shared.options;
     let mut left = if options.max_keys == 0 { u64::MAX } else { options.max_keys };
     let count = PAGE.to_string();
     let mut page = Vec::new();
@@ -43,14 +42,18 @@ pub(crate) async fn source(
             let Some((next, names)) = parts(&reply) else {
                 return Err(source.refused(b"SCAN", "unexpected reply"));
             };
+            let mut left_out = 0;
             for key in names.iter().filter_map(Reply::as_bytes).filter(|key| options.filter.fits(key)) {
-                if let Some((target_db, name)) = mapping.target_name(*db, key)
-                    && left > 0
-                {
-                    left -= 1;
-                    page.push(Named { db: *db, key: key.clone(), target_db, name });
+                match context.mapping.target_name(*db, key) {
+                    Some((target_db, name)) if left > 0 => {
+                        left -= 1;
+                        page.push(Named { db: *db, key: key.clone(), target_db, name });
+                    }
+                    Some(_) => {}
+                    None => left_out += 1,
                 }
             }
+            context.left_out(left_out);
             if page.len() >= PAGE && jobs.send(Job::Keys(std::mem::take(&mut page))).await.is_err() {
                 return Ok(());
             }

@@ -31,6 +31,9 @@ pub struct Summary {
     pub in_motion: u64,
     /// Keys of types that the target cannot hold, by type.
     pub not_comparable: BTreeMap<String, u64>,
+    /// Keys of the source that the configuration does not replicate, by the reason. Whatever the target has under their
+    /// names is nobody's difference.
+    pub skipped: BTreeMap<String, u64>,
     /// Names on the target that no key of the source would take.
     pub foreign: u64,
 }
@@ -38,6 +41,12 @@ pub struct Summary {
 impl Summary {
     pub(crate) fn new(mode: Mode) -> Summary {
         Summary { mode: mode.name(), ..Summary::default() }
+    }
+
+    /// Whether no key was found that could be compared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ok + self.differences() + self.in_motion == 0
     }
 
     /// How many keys differ.
@@ -94,5 +103,6 @@ mod tests {
         assert_eq!(summary.differences(), 6);
         summary.forget_differences();
         assert_eq!(summary.differences(), 0);
+        assert!(!summary.is_empty() && Summary::new(Mode::Full).is_empty());
     }
 }

@@ -66,6 +66,8 @@ pub(crate) enum Verdict {
     Gone,
     /// The target has no such type; which.
     NotComparable(String),
+    /// Not replicated, as the configuration says: of what kind, and which setting.
+    Skipped(String),
     /// Something differs.
     Different(Found),
 }

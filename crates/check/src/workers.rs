@@ -54,6 +54,7 @@ pub(crate) struct Context {
     pub(crate) ok: AtomicU64,
     pub(crate) foreign: AtomicU64,
     pub(crate) not_comparable: Mutex<BTreeMap<String, u64>>,
+    pub(crate) skipped: Mutex<BTreeMap<String, u64>>,
 }
 
 /// The workers of one round.
@@ -131,7 +132,8 @@ impl Worker {
             match verdict {
                 Verdict::Equal => equal += 1,
                 Verdict::Gone => {}
-                Verdict::NotComparable(kind) => self.not_comparable(kind),
+                Verdict::NotComparable(kind) => count(&self.context.not_comparable, kind, 1),
+                Verdict::Skipped(why) => count(&self.context.skipped, why, 1),
                 Verdict::Different(found) => self.context.suspect(Difference {
                     named,
                     what: found.what,
@@ -143,10 +145,6 @@ impl Worker {
         }
         self.context.ok.fetch_add(equal, Relaxed);
         Ok(())
-    }
-
-    fn not_comparable(&self, kind: String) {
-        *lock(&self.context.not_comparable).entry(kind).or_default() += 1;
     }
 
     /// Which names stand for keys that the source lacks.
@@ -262,7 +260,8 @@ impl Worker {
                     self.context.ok.fetch_add(1, Relaxed);
                 }
                 Verdict::Equal | Verdict::Gone => {}
-                Verdict::NotComparable(kind) => self.not_comparable(kind),
+                Verdict::NotComparable(kind) => count(&self.context.not_comparable, kind, 1),
+                Verdict::Skipped(why) => count(&self.context.skipped, why, 1),
                 Verdict::Different(found) => {
                     let same = suspect.print == found.print;
                     (suspect.what, suspect.detail, suspect.print) = (found.what, found.detail, found.print);
@@ -275,7 +274,20 @@ impl Worker {
     }
 }
 
+/// So many more of a kind.
+fn count(counts: &Mutex<BTreeMap<String, u64>>, kind: String, more: u64) {
+    *lock(counts).entry(kind).or_default() += more;
+}
+
 impl Context {
+    /// Names of the source that are not replicated.
+    pub(crate) fn left_out(&self, names: usize) {
+        if names > 0 {
+            count(&self.skipped, "name: filter".to_owned(), names as u64);
+            self.progress.add(names);
+        }
+    }
+
     /// Notes a key for the next round.
     fn suspect(&self, suspect: Difference) -> Result<(), Error> {
         let mut suspects = lock(&self.suspects);

@@ -112,6 +112,9 @@ fn nothing_is_repaired_below_records_that_are_still_to_come() {
         "{:?}",
         checked.output
     );
+    // What was found is told all the same.
+    assert!(checked.output.stdout.ends_with("value:1 ttl:0\n"), "{:?}", checked.output);
+    assert_eq!(checked.number("value"), 1);
     program.again();
     program.wait_ready(READY);
     target.assert_equal(&source);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use scenarios::client::Client;
 use scenarios::injuries::Injury;
+use scenarios::source::Source;
 use tempfile::TempDir;
 
 use crate::checked::Checked;
@@ -185,6 +186,54 @@ fn names_filters_and_limits() {
     let checked = Checked::run(&settings, &[&["--filter", "ord?r:[0-9]"], &quick[..]].concat());
     checked.assert_found(&BTreeSet::new());
     assert_eq!(checked.number("ok"), 10);
+    let checked = Checked::run(&settings, &[&["--filter", "[nobody"], &quick[..]].concat());
+    checked.assert_found(&BTreeSet::new());
+    assert!(checked.output.stderr.contains("nothing was compared"), "{:?}", checked.output);
     let checked = Checked::run(&settings, &[&["--max-keys", "5"], &quick[..]].concat());
     assert!(checked.number("ok") <= 5, "{:?}", checked.output);
+}
+
+#[test]
+fn what_is_not_replicated_is_counted_and_nobodys_difference() {
+    let source = Source::simulated(simulator::Release::V1_40, 2);
+    let (target, dir) = (redis(), TempDir::new().unwrap());
+    let (mut a, mut b) = (source.client(), target.client());
+    for n in 0..5 {
+        a.call(&["SET", &format!("string:{n}"), "v"]);
+        b.call(&["SET", &format!("string:{n}"), "v"]);
+        a.call(&["HSET", &format!("hash:{n}"), "f", "v"]);
+        a.call(&["SET", &format!("private:{n}"), "v"]);
+    }
+    // What is left of one that was replicated earlier.
+    b.call(&["HSET", "hash:0", "f", "old"]);
+    b.call(&["SET", "private:0", "old"]);
+    a.call(&["JSON.SET", "json:same", "$", r#"{"a":1,"b":[1.5e3]}"#]);
+    a.call(&["JSON.SET", "json:other", "$", r#"{"a":1}"#]);
+    let settings = between(&source.addr(), &target.addr(), &dir)
+        .set("filter.deny_types", vec!["hash"])
+        .set("filter.deny_keys", vec!["private:*"]);
+    let quick = ["--mode", "full", "--rounds", "2", "--interval", "0"];
+    let count = |checked: &Checked, of: &str, why: &str| checked.result["summary"][of][why].as_u64();
+    // Without a module there are no documents on the target.
+    let checked = Checked::run(&settings, &quick);
+    checked.assert_found(&BTreeSet::new());
+    assert_eq!(checked.number("ok"), 5, "{:?}", checked.output);
+    assert_eq!(count(&checked, "not_comparable", "ReJSON-RL"), Some(2), "{}", checked.result);
+    assert_eq!(count(&checked, "skipped", "type hash: filter"), Some(5), "{}", checked.result);
+    assert_eq!(count(&checked, "skipped", "name: filter"), Some(5), "{}", checked.result);
+    let text = "skipped: 5 keys that are not replicated (type hash: filter)";
+    assert!(checked.output.stdout.contains(text), "{:?}", checked.output);
+    // Something is there under the name of a document that is not to be replicated.
+    b.call(&["SET", "json:other", "old"]);
+    let checked = Checked::run(&settings.clone().set("types.json", "skip"), &quick);
+    checked.assert_found(&BTreeSet::new());
+    assert_eq!(count(&checked, "skipped", "type ReJSON-RL: types.json"), Some(2), "{}", checked.result);
+    assert_eq!(checked.result["summary"]["not_comparable"], serde_json::json!({}));
+    // As text: by what it means.
+    b.call(&["SET", "json:same", r#"{ "b": [1500], "a": 1.0 }"#]);
+    let checked = Checked::run(&settings.clone().set("types.json", "text"), &quick);
+    checked.assert_found(&BTreeSet::from([Injury { db: 0, key: "json:other".into(), kind: "value" }]));
+    b.call(&["DEL", "json:other"]);
+    let checked = Checked::run(&settings.set("types.json", "text"), &quick);
+    checked.assert_found(&BTreeSet::from([Injury { db: 0, key: "json:other".into(), kind: "missing" }]));
 }

@@ -72,7 +72,7 @@ async fn compare(
         sources,
         target: target.clone(),
         mapping: mapping.clone(),
-        options,
+        options: Options { json: settings.json, ..options },
         fence,
         progress: progress.clone(),
     })
@@ -82,17 +82,23 @@ async fn compare(
         let mut outcome = check.run().await?;
         if let Some(config) = repair.filter(|_| !outcome.differences.is_empty()) {
             info!(found = %outcome.summary, "before the repair");
-            repair::repair(config, settings, check.source(), &target, &mapping, &mut outcome).await?;
-            outcome = check.again(outcome).await?;
+            match repair::repair(config, settings, check.source(), &target, &mapping, &mut outcome).await {
+                Ok(()) => outcome = check.again(outcome).await?,
+                // What was found is told all the same.
+                Err(failure) => return Ok((outcome, Some(failure))),
+            }
         }
-        Ok::<_, Failure>(outcome)
+        Ok::<_, Failure>((outcome, None))
     };
     let outcome = outcome.await;
     shown.abort();
     // It takes its bar away before anything else is printed.
     let _ = shown.await;
-    let mut outcome = outcome?;
+    let (mut outcome, failed) = outcome?;
     tell(&mut outcome, json)?;
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     Ok(ExitCode::from(if outcome.summary.differences() > 0 { DIFFERENT } else { 0 }))
 }
 
@@ -130,6 +136,9 @@ fn tell(outcome: &mut Outcome, json: Json) -> Result<(), Failure> {
         eprint!("{text}")
     } else {
         say(&text)
+    }
+    if outcome.summary.is_empty() {
+        warn!("nothing was compared: there are no keys, or none fits the filters");
     }
     if outcome.summary.in_motion > 0 {
         warn!(

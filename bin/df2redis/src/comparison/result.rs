@@ -124,6 +124,9 @@ pub(super) fn text(outcome: &mut Outcome) -> Result<String, Failure> {
         let _ =
             writeln!(text, "not comparable: {} of type {kind}, which the target cannot hold", number(*count));
     }
+    for (why, count) in &summary.skipped {
+        let _ = writeln!(text, "skipped: {} keys that are not replicated ({why})", number(*count));
+    }
     if summary.foreign > 0 {
         let _ = writeln!(
             text,

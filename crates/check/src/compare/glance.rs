@@ -1,6 +1,7 @@
 //! Types and expiries at the source, then lengths, short strings and expiries on both sides.
 
 use bytes::Bytes;
+use command::JsonAs;
 use resp::Reply;
 
 use super::target_refused;
@@ -127,9 +128,9 @@ impl Comparer {
         on_target: Option<Expiry>,
     ) -> Result<bool, Error> {
         look.target_expiry = on_target.flatten();
-        if look.kind.value_type().is_some_and(|kind| !self.shared.filter.allows_type(kind)) {
+        if let Some(setting) = self.skipping(&look.kind) {
             // Not replicated: whatever is there under its name is nobody's difference.
-            look.verdict = Some(Verdict::Gone);
+            look.verdict = Some(Verdict::Skipped(format!("type {}: {setting}", look.kind.name())));
             return Ok(false);
         }
         let there = on_target.is_some();
@@ -142,9 +143,9 @@ impl Comparer {
         }
         look.print.reply(ours, 0);
         if !there {
-            match look.kind.needs().filter(|name| !self.target.target().dialect().has(name)) {
-                Some(_) => look.verdict = Some(Verdict::NotComparable(look.kind.name())),
-                None => look.differs(What::Missing, format!("a {} at the source", look.kind.name())),
+            match look.kind.can_be_on(self.target.target().dialect(), self.shared.options.json) {
+                true => look.differs(What::Missing, format!("a {} at the source", look.kind.name())),
+                false => look.verdict = Some(Verdict::NotComparable(look.kind.name())),
             }
             return Ok(false);
         }
@@ -182,6 +183,14 @@ impl Comparer {
         Ok(false)
     }
 
+    /// The setting for which keys of this kind are not replicated.
+    fn skipping(&self, kind: &Kind) -> Option<&'static str> {
+        if kind.value_type().is_some_and(|kind| !self.shared.filter.allows_type(kind)) {
+            return Some("filter");
+        }
+        (*kind == Kind::Json && self.shared.options.json == JsonAs::Nothing).then_some("types.json")
+    }
+
     fn judge_head(&self, look: &mut Look<'_>, ours: &Bytes, theirs: &Bytes) {
         if ours == theirs {
             look.len = ours.len() as u64;
@@ -204,13 +213,15 @@ impl Comparer {
     /// Documents, and types that only their module reads.
     fn judge_by_type(&self, look: &mut Look<'_>, theirs: &Reply) -> bool {
         let same = Kind::from_type(theirs).is_some_and(|kind| kind == look.kind);
-        // A target without documents may hold them as text.
-        let text = look.kind == Kind::Json && theirs.as_bytes().is_some_and(|name| name == "string");
-        let lacks = |name| !self.target.target().dialect().has(name);
-        if look.kind == Kind::Json && (same || text && lacks("JSON.SET")) {
-            look.next = if same { self.plan(look) } else { Next::Pieces };
-            return false;
+        if look.kind != Kind::Json {
+            return !same;
         }
+        if self.shared.options.json == JsonAs::Text {
+            let text = theirs.as_bytes().is_some_and(|name| name == "string");
+            look.next = if text && self.mode() != Mode::Length { Next::Pieces } else { Next::Done };
+            return !text;
+        }
+        look.next = if same { self.plan(look) } else { Next::Done };
         !same
     }
 

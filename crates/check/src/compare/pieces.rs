@@ -5,6 +5,7 @@
 //! twice does no harm then.
 
 use bytes::Bytes;
+use command::JsonAs;
 use resp::Reply;
 
 use super::{Comparer, Look, Next};
@@ -121,11 +122,11 @@ impl Comparer {
         Ok(found.len() == parts.len() / each && parts.chunks(each).zip(found).all(same))
     }
 
-    /// A document, whole: there is no other way. On a target without documents it is text.
+    /// A document, whole: there is no other way.
     async fn text(&mut self, look: &mut Look<'_>) -> Result<bool, Error> {
         let ours = self.ask_source(look, &[b"JSON.GET", look.key()]).await?;
-        let dialect = self.target.target().dialect();
-        let word: &[u8] = if dialect.has("JSON.SET") { b"JSON.GET" } else { b"GET" };
+        let as_text = self.shared.options.json == JsonAs::Text;
+        let word: &[u8] = if as_text { b"GET" } else { b"JSON.GET" };
         let mut questions = crate::questions::Questions::default();
         questions.push(look.place, &[word, look.name()]);
         let theirs = self.target.ask(look.named.target_db, questions).await?.take(0);

@@ -26,11 +26,12 @@ demo: redis ## Replicate into an embedded cluster, kill, restart, compare
 	$(CARGO) run --release --locked -p df2redis -- demo
 
 .PHONY: soak
-soak: redis ## Kill the program over and over under load, for HOURS=1; then SEEDS=2000 of random writes
+soak: redis ## Kill the program over and over under load, for HOURS=1; then SEEDS=2000 of random writes, and a check of a million keys
 	KILL_LOOP_SECONDS=$$(awk 'BEGIN { printf "%d", $(HOURS) * 3600 }') \
 	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture --include-ignored
 	WORKLOAD_SEEDS=$(SEEDS) WORKLOAD_FIRST=1000 \
 	    $(CARGO) test --release --locked -p scenarios --test random_workload -- --nocapture --include-ignored
+	$(CARGO) test --release --locked -p scenarios --test check -- --nocapture --ignored
 
 .PHONY: bench
 bench: redis ## Measure full sync and journal replay

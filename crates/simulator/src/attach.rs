@@ -54,6 +54,8 @@ pub(crate) struct Attachment {
     pub(crate) peer: String,
     pub(crate) port: u16,
     pub(crate) client_id: Option<String>,
+    /// `REPLCONF CLIENT-VERSION`; 1 until it is said.
+    pub(crate) client_version: u64,
 }
 
 impl Attachment {
@@ -80,6 +82,8 @@ pub(crate) struct Flow {
     pub(crate) partial: Option<u64>,
     token: String,
     phase: Phase,
+    /// Whether LSN ops are sent on it.
+    lsn_ops: bool,
     last_lsn_op: Option<Instant>,
 }
 
@@ -107,7 +111,7 @@ impl Flow {
                 self.outbox.push(record);
                 // After the first record of the stream, then at most once an interval (v1.40.1
                 // `streamer.cc ConsumeJournalChange`).
-                if self.last_lsn_op.is_none_or(|at| at.elapsed() > lsn_interval) {
+                if self.lsn_ops && self.last_lsn_op.is_none_or(|at| at.elapsed() > lsn_interval) {
                     self.last_lsn_op = Some(Instant::now());
                     let mut op = Vec::with_capacity(10);
                     journal::lsn(&mut op, lsn);
@@ -189,9 +193,10 @@ impl Engine {
 
     /// WAIT: journals a PING on every shard and says which LSN each flow must acknowledge.
     pub(crate) fn ping_all(&mut self) -> Vec<u64> {
+        let selects = self.profile().ping_selects;
         for shard in &mut self.shards {
             let mut op = Vec::new();
-            journal::ping(&mut op);
+            journal::ping(&mut op, selects);
             shard.append(op);
         }
         self.shards.iter().map(|s| s.journal.next_lsn()).collect()

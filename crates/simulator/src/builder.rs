@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Clock, Error, Handle, Release};
+use crate::engine::journal::Journal;
+use crate::{Clock, Error, Handle, Profile, Release};
 
 /// A live Dragonfly master; see [`Builder`].
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Builder {
     pub(crate) release: Release,
     pub(crate) password: Option<String>,
     pub(crate) replication_user: Option<(String, String)>,
-    pub(crate) backlog: usize,
+    pub(crate) backlog: Option<usize>,
     pub(crate) bind: String,
     pub(crate) seed: u64,
     pub(crate) output_limit: usize,
@@ -32,6 +33,18 @@ pub struct Builder {
     pub(crate) listen: bool,
     pub(crate) tells_backlog: bool,
     pub(crate) clock: Clock,
+    pub(crate) cluster: Option<Cluster>,
+}
+
+/// A master in cluster mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cluster {
+    /// `--cluster_mode=emulated`: one server that calls itself the whole cluster.
+    Emulated,
+    /// `--cluster_mode=yes`, before it was told its slots.
+    Unconfigured,
+    /// `--cluster_mode=yes`, with the slots from 0 up to this one; another master has the rest.
+    UpTo(u16),
 }
 
 impl Default for Builder {
@@ -41,7 +54,7 @@ impl Default for Builder {
             release: Release::default(),
             password: None,
             replication_user: None,
-            backlog: 8192,
+            backlog: None,
             bind: "127.0.0.1:0".to_owned(),
             seed: 1,
             output_limit: 1 << 20,
@@ -51,11 +64,26 @@ impl Default for Builder {
             listen: true,
             tells_backlog: false,
             clock: Clock::system(),
+            cluster: None,
         }
     }
 }
 
 impl Builder {
+    pub(crate) fn profile(&self) -> &'static Profile {
+        self.release.profile()
+    }
+
+    pub(crate) fn backlog_records(&self) -> usize {
+        let usual = self.profile().backlog;
+        if usual == 0 { 0 } else { self.backlog.unwrap_or(usual) }
+    }
+
+    /// An empty journal that keeps as much as the release does.
+    pub(crate) fn journal(&self) -> Journal {
+        Journal::new(self.backlog_records(), self.profile().backlog_ms.map(Duration::from_millis))
+    }
+
     /// Number of shards, and so of flows: 1 to 1024.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = shards;
@@ -80,9 +108,10 @@ impl Builder {
         self
     }
 
-    /// Records kept per shard for partial sync (`shard_repl_backlog_len`, 8192 in v1.34 and v1.40).
+    /// Records kept per shard for partial sync (`shard_repl_backlog_len`); if not said, as many as the release keeps. A
+    /// release that keeps none keeps none.
     pub fn backlog(mut self, records: usize) -> Self {
-        self.backlog = records;
+        self.backlog = Some(records);
         self
     }
 
@@ -126,9 +155,15 @@ impl Builder {
     }
 
     /// Whether SET and DEL of a key whose bucket the snapshot has not reached are left out of the journal
-    /// (`journal_omit_redundant_writes`; v1.39 and later only, on by default).
+    /// (`journal_omit_redundant_writes`, on by default; only where the release does so: [`Profile::omits`]).
     pub fn journal_omit(mut self, on: bool) -> Self {
         self.journal_omit = on;
+        self
+    }
+
+    /// In cluster mode, where keys of one tag share a shard.
+    pub fn cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = Some(cluster);
         self
     }
 

@@ -198,7 +198,8 @@ impl Handle {
         self.shared.engine().full_syncs
     }
 
-    /// How often a client did what crashes a real master (`REPLCONF CLIENT-VERSION` without an attachment).
+    /// How often a client did what crashes a real master or damages a real master: `REPLCONF CLIENT-VERSION` without an
+    /// attachment, `DFLY SYNC` after PARTIAL where that is not refused.
     pub fn crashes(&self) -> u64 {
         self.shared.engine().crashes
     }

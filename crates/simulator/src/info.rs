@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
+use crate::Cluster;
 use crate::attach::{Attachment, State};
 use crate::commands::is;
 use crate::engine::shard::DBS;
@@ -38,7 +39,8 @@ pub(crate) fn info(engine: &Engine, sections: &[Bytes]) -> String {
         replication(engine, &mut out);
     }
     if wanted("cluster") {
-        out.push_str("# Cluster\r\ncluster_enabled:0\r\n\r\n");
+        let enabled = u8::from(engine.settings.cluster.is_some());
+        let _ = write!(out, "# Cluster\r\ncluster_enabled:{enabled}\r\n\r\n");
     }
     if wanted("keyspace") {
         keyspace(engine, &mut out);
@@ -55,17 +57,18 @@ fn lag(engine: &Engine, id: u32) -> u64 {
 }
 
 /// `stable_sync` is shown as `online` (v1.22 and later, `info_replication_valkey_compatible`).
-fn shown_state(a: &Attachment) -> &'static str {
-    if a.state == State::StableSync { "online" } else { a.state.name() }
+fn shown_state(engine: &Engine, a: &Attachment) -> &'static str {
+    if a.state == State::StableSync && engine.profile().online { "online" } else { a.state.name() }
 }
 
 fn replication(engine: &Engine, out: &mut String) {
     if engine.replica {
         let _ = write!(
             out,
-            "# Replication\r\nrole:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:0\r\nmaster_link_status:up\r\n\
+            "# Replication\r\nrole:{}\r\nmaster_host:127.0.0.1\r\nmaster_port:0\r\nmaster_link_status:up\r\n\
              master_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\nmaster_replid:{}\r\nslave_priority:100\r\n\
              slave_read_only:1\r\n\r\n",
+            if engine.profile().online { "slave" } else { "replica" },
             engine.replid
         );
         return;
@@ -73,7 +76,13 @@ fn replication(engine: &Engine, out: &mut String) {
     let _ = write!(out, "# Replication\r\nrole:master\r\nconnected_slaves:{}\r\n", engine.attachments.len());
     for (i, (&id, a)) in engine.attachments.iter().enumerate() {
         let lag = if a.state == State::StableSync { lag(engine, id) } else { 0 };
-        let _ = write!(out, "slave{i}:ip={},port={},state={},lag={lag}\r\n", a.ip(), a.port, shown_state(a));
+        let _ = write!(
+            out,
+            "slave{i}:ip={},port={},state={},lag={lag}\r\n",
+            a.ip(),
+            a.port,
+            shown_state(engine, a)
+        );
     }
     let _ = write!(out, "master_replid:{}\r\n\r\n", engine.replid);
 }
@@ -95,12 +104,39 @@ pub(crate) fn role(engine: &Engine) -> Reply {
         return Reply::list(["slave", "127.0.0.1", "0", "online"].map(|w| Bytes::from_static(w.as_bytes())));
     }
     let replica = |a: &Attachment| {
-        Reply::Array(vec![Reply::bulk(a.ip()), Reply::bulk(a.port.to_string()), Reply::bulk(shown_state(a))])
+        Reply::Array(vec![
+            Reply::bulk(a.ip()),
+            Reply::bulk(a.port.to_string()),
+            Reply::bulk(shown_state(engine, a)),
+        ])
     };
     Reply::Array(vec![
         Reply::bulk("master"),
         Reply::Array(engine.attachments.values().map(replica).collect()),
     ])
+}
+
+/// `CLUSTER SLOTS` (v1.40.1 `cluster_family.cc` ClusterSlots).
+pub(crate) fn cluster(engine: &Engine, args: &[Bytes]) -> Reply {
+    let Some(cluster) = &engine.settings.cluster else {
+        return Reply::Error("ERR Cluster is disabled. Use --cluster_mode=yes to enable.".to_owned());
+    };
+    if !args.first().is_some_and(|w| is(w, "SLOTS")) {
+        return Reply::Error("ERR syntax error".to_owned());
+    }
+    let node = |port: u16| {
+        Reply::Array(vec![Reply::bulk("127.0.0.1"), Reply::Int(port.into()), Reply::bulk("0".repeat(40))])
+    };
+    let range = |(from, to, port): (u16, u16, u16)| {
+        Reply::Array(vec![Reply::Int(from.into()), Reply::Int(to.into()), node(port)])
+    };
+    match cluster {
+        Cluster::Emulated => Reply::Array(vec![range((0, 16_383, engine.port))]),
+        Cluster::Unconfigured => Reply::Error("ERR Cluster is not yet configured".to_owned()),
+        Cluster::UpTo(last) => {
+            Reply::Array(vec![range((0, *last, engine.port)), range((*last + 1, 16_383, 1))])
+        }
+    }
 }
 
 /// `CONFIG GET pattern`; SET is accepted without effect.
@@ -120,7 +156,8 @@ pub(crate) fn config(engine: &Engine, args: &[Bytes]) -> Reply {
                 ("serialization_max_chunk_size", "65536".to_owned()),
                 ("timeout", "0".to_owned()),
             ];
-            let backlog = s.tells_backlog.then(|| ("shard_repl_backlog_len", s.backlog.to_string()));
+            let backlog =
+                s.tells_backlog.then(|| ("shard_repl_backlog_len", s.backlog_records().to_string()));
             let hit = |name: &str| patterns.iter().any(|p| glob(&p.to_ascii_lowercase(), name.as_bytes()));
             Reply::Map(
                 known

@@ -149,21 +149,21 @@ impl PreparedBuilder {
         let mut random = Random::new(self.seed);
         let mut flows: Vec<Flow> = (0..self.flows)
             .map(|id| {
-                let header = rdb::header(release.version(), id, self.flows, Clock::system().now_s(), 1 << 20);
+                let header = rdb::header(release.profile(), id, self.flows, Clock::system().now_s(), 1 << 20);
                 Flow { token: random.hex40(), bytes: header.as_slice().into(), ..Flow::default() }
             })
             .collect();
         for (key, value) in self.pairs() {
-            flows[Place::of(&key, self.flows).shard].entry(&key, &value);
+            flows[Place::of(&key, &key, self.flows).shard].entry(&key, &value);
         }
         flows.iter_mut().for_each(Flow::end_snapshot);
         for (key, value) in self.records() {
-            flows[Place::of(&key, self.flows).shard].record(&key, &value);
+            flows[Place::of(&key, &key, self.flows).shard].record(&key, &value);
         }
         Script {
             replid: random.hex40(),
             first_sync: 1,
-            ordinal: release.ordinal(),
+            ordinal: release.profile().ordinal as i64,
             lineage: true,
             release: release.version().to_owned(),
             style: Style::Full,
@@ -237,7 +237,7 @@ impl Flow {
 
     fn flush(&mut self) {
         let raw = std::mem::take(&mut self.buf);
-        self.bytes.extend_from_slice(&rdb::flush(raw));
+        self.bytes.extend_from_slice(&rdb::flush(raw, false));
     }
 
     fn end_snapshot(&mut self) {

@@ -147,9 +147,11 @@ impl Session {
             "CONFIG" => Step::Reply(info::config(engine, &args[1..])),
             "INFO" => Step::Reply(Reply::bulk(info::info(engine, &args[1..]))),
             "ROLE" => Step::Reply(info::role(engine)),
+            "CLUSTER" => Step::Reply(info::cluster(engine, &args[1..])),
             "TIME" => {
                 let ms = engine.settings.clock.now_ms();
-                let part = |n: u64| Reply::bulk(n.to_string());
+                // Integers, not the strings of Redis (v1.11 to v1.40.1 `generic_family.cc` Time).
+                let part = |n: u64| Reply::Int(n as i64);
                 Step::Reply(Reply::Array(vec![part(ms / 1000), part(ms % 1000 * 1000)]))
             }
             "REPLCONF" => self.replconf(engine, &args[1..]),
@@ -174,7 +176,8 @@ impl Session {
     }
 
     fn data(&mut self, engine: &mut Engine, name: &str, args: &[Bytes]) -> Step {
-        let Some(spec) = engine.command(name.as_bytes()) else {
+        let lacks = matches!(name, "PEXPIRETIME" | "EXPIRETIME") && !engine.profile().pexpiretime;
+        let Some(spec) = engine.command(name.as_bytes()).filter(|_| !lacks) else {
             return Step::Reply(Reply::Error(format!("ERR unknown command `{name}`")));
         };
         if engine.is_loading() {
@@ -261,6 +264,7 @@ impl Session {
                 },
             });
         }
+        engine.end_transaction(txid);
         match engine.saturated() {
             Some((id, outbox)) => Step::Saturated(Reply::Array(replies), id, outbox),
             None => Step::Reply(Reply::Array(replies)),

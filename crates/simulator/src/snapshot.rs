@@ -7,10 +7,10 @@ use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
 
-use crate::Release;
 use crate::engine::shard::{BUCKETS, Bucket, DBS, Db, Entry};
 use crate::outbox::Outbox;
 use crate::wire::{rdb, values};
+use crate::{Large, Profile};
 
 /// A flush happens once this much has gathered (`kMinBlobSize`).
 const FLUSH: usize = 8 << 10;
@@ -31,7 +31,7 @@ struct Split {
 /// The state of one flow in full sync.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    release: Release,
+    profile: &'static Profile,
     /// Everything before this (database, bucket) has been traversed.
     cursor: (u16, usize),
     /// Buckets ahead of the cursor that were forced out.
@@ -45,9 +45,9 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new(release: Release) -> Self {
+    pub(crate) fn new(profile: &'static Profile) -> Self {
         Snapshot {
-            release,
+            profile,
             cursor: (0, 0),
             forced: HashSet::new(),
             splits: VecDeque::new(),
@@ -59,8 +59,8 @@ impl Snapshot {
     }
 
     /// A stream without entries: what an RDB-style partial sync sends.
-    pub(crate) fn journal_only(release: Release) -> Self {
-        Snapshot { cursor: (DBS, 0), ..Snapshot::new(release) }
+    pub(crate) fn journal_only(profile: &'static Profile) -> Self {
+        Snapshot { cursor: (DBS, 0), ..Snapshot::new(profile) }
     }
 
     /// Whether the bucket was sent (or was passed while empty).
@@ -143,9 +143,9 @@ impl Snapshot {
 
     fn entry(&mut self, db: u16, bucket: usize, key: &Bytes, entry: &Entry, outbox: &Outbox) {
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        let encoded = values::value(&entry.value);
-        let split = encoded.pieces.len() > 1;
-        if split && self.release == Release::V1_34 {
+        let encoded = values::value(&entry.value, self.profile);
+        let split = encoded.pieces.len() > 1 && self.profile.large != Large::Whole;
+        if split && self.profile.large == Large::Contiguous {
             // Contiguous and never inside a compressed blob.
             self.flush(outbox);
             rdb::select(&mut self.buf, db);
@@ -203,7 +203,7 @@ impl Snapshot {
 
     fn flush(&mut self, outbox: &Outbox) {
         if !self.buf.is_empty() {
-            outbox.push(&rdb::flush(std::mem::take(&mut self.buf)));
+            outbox.push(&rdb::flush(std::mem::take(&mut self.buf), self.profile.large_blobs));
         }
         self.selected = None;
     }

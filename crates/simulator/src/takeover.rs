@@ -1,7 +1,7 @@
 //! Masters that go and replicas that follow them.
 
+use crate::Failover;
 use crate::engine::Engine;
-use crate::engine::journal::Journal;
 use crate::engine::shard::Data;
 use crate::wire::journal as record;
 use bytes::Bytes;
@@ -34,6 +34,8 @@ impl Standby {
 #[derive(Debug, Clone)]
 pub(crate) struct FormerMaster {
     pub(crate) replid: String,
+    /// Where this one stood when it was promoted.
+    pub(crate) lsns: Vec<u64>,
 }
 
 impl Engine {
@@ -53,7 +55,7 @@ impl Engine {
         self.ping_all();
         for (_, records) in &mut standby.journal {
             let mut ping = Vec::new();
-            record::ping(&mut ping);
+            record::ping(&mut ping, self.settings.profile().ping_selects);
             records.push(ping.into());
         }
         standby
@@ -65,12 +67,20 @@ impl Engine {
         self.replica = false;
         self.taken_over = false;
         let same = standby.data.len() == self.shards.len();
+        let lsns = standby.lsns();
         self.replace_data(standby.data);
         self.former = None;
-        if same {
-            self.former = Some(FormerMaster { replid: standby.replid });
+        let profile = self.settings.profile();
+        if same && profile.failover == Failover::OwnLsn {
+            // Its own journal begins anew; it remembers where it stood (v1.30.0 `server_family.cc` ReplTakeOver).
+            self.former = Some(FormerMaster { replid: standby.replid, lsns });
+            for shard in &mut self.shards {
+                shard.journal = self.settings.journal().continued(1);
+            }
+        } else if same && profile.failover == Failover::Continues {
+            self.former = Some(FormerMaster { replid: standby.replid, lsns });
             for (shard, (from, records)) in self.shards.iter_mut().zip(standby.journal) {
-                shard.journal = Journal::starting_at(from, self.settings.backlog);
+                shard.journal = self.settings.journal().continued(from);
                 for record in records {
                     shard.journal.push(record);
                 }

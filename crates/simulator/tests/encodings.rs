@@ -253,19 +253,7 @@ async fn same_entries(capture: &str, release: Release) {
     let shards = flows.len();
     assert!(shards > 0, "no capture {capture}");
     let mut expected = snapshot(flows);
-
-    let master = Simulator::builder().shards(shards).release(release).start().await.unwrap();
-    let mut client = Client::open(master.addr()).await;
-    for (db, args) in seed() {
-        assert_eq!(client.call(&["SELECT", &db.to_string()]).await, Resp::ok());
-        let reply = client.call(&args).await;
-        assert!(!reply.is_error(), "{:?}: {reply:?}", &args[..2]);
-    }
-    let mut replica = Replica::attach(master.addr(), None).await;
-    assert_eq!(replica.sync().await, Resp::ok());
-    assert_eq!(replica.start_stable().await, Resp::ok());
-    until("the tokens", || (0..shards).all(|i| replica.journal(i).is_some())).await;
-    let got = snapshot((0..shards).map(|i| Bytes::from(replica.bytes(i))).collect());
+    let got = seeded(release, shards).await;
 
     for key in MISSING {
         assert!(
@@ -278,6 +266,55 @@ async fn same_entries(capture: &str, release: Release) {
     for (key, want) in &expected {
         let short = |s: &str| s.chars().take(500).collect::<String>();
         assert!(&got[key] == want, "{key}\n{}\n{}", short(&got[key]), short(want));
+    }
+}
+
+/// The snapshot of a simulated master that was seeded.
+async fn seeded(release: Release, shards: usize) -> BTreeMap<String, String> {
+    let master = Simulator::builder().shards(shards).release(release).start().await.unwrap();
+    let mut client = Client::open(master.addr()).await;
+    for (db, args) in seed() {
+        assert_eq!(client.call(&["SELECT", &db.to_string()]).await, Resp::ok());
+        let reply = client.call(&args).await;
+        assert!(!reply.is_error(), "{:?}: {reply:?}", &args[..2]);
+    }
+    let mut replica = Replica::attach(master.addr(), None).await;
+    assert_eq!(replica.sync().await, Resp::ok());
+    assert_eq!(replica.start_stable().await, Resp::ok());
+    until("the tokens", || (0..shards).all(|i| replica.journal(i).is_some())).await;
+    snapshot((0..shards).map(|i| Bytes::from(replica.bytes(i))).collect())
+}
+
+/// The same values in every release's own encodings.
+#[tokio::test]
+async fn every_release_sends_the_same_values() {
+    let kind = |code: u8| format!("{:?}", Kind::from_code(code).unwrap());
+    // `flow n`, the encoding, and the rest; the older form of a stream's tail has less in it.
+    let parts = |text: &str| {
+        let words: Vec<&str> = text.splitn(4, ' ').collect();
+        let rest = words[3].split(" StreamTail {").next().unwrap().to_owned();
+        (words[1].to_owned(), words[2].to_owned(), rest)
+    };
+    let newest = seeded(Release::V1_40, 2).await;
+    for &release in Release::ALL.iter().filter(|release| **release >= Release::V1_11) {
+        let profile = release.profile();
+        let got = seeded(release, 2).await;
+        assert!(got.keys().eq(newest.keys()), "{release:?}");
+        for (key, text) in &got {
+            let (flow, encoding, value) = parts(text);
+            let (newest_flow, newest_encoding, newest_value) = parts(&newest[key]);
+            assert!(flow == newest_flow && value == newest_value, "{release:?} {key}");
+            let expected = match newest_encoding.as_str() {
+                "ListQuicklist2" => kind(profile.list),
+                "HashListpack" => kind(profile.small.0),
+                "ZsetListpack" => kind(profile.small.1),
+                "Stream3" => kind(profile.stream),
+                "Json" => kind(profile.json),
+                other => other.to_owned(),
+            };
+            assert_eq!(encoding, expected, "{release:?} {key}");
+        }
+        assert!(got.values().any(|text| text.contains(&kind(profile.list))), "{release:?}");
     }
 }
 

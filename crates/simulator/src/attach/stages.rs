@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Attachment, Flow, FlowLink, Phase, State};
-use crate::Release;
 use crate::engine::Engine;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::wire::rdb;
+use crate::{Failover, LsnOps, Resume};
 
 fn err(text: &str) -> Reply {
     Reply::Error(format!("ERR {text}"))
@@ -25,16 +25,17 @@ impl Engine {
     pub(crate) fn greet(&mut self, peer: String, port: u16) -> (u32, Reply) {
         self.last_sync_id += 1;
         let id = self.last_sync_id;
-        self.attachments.insert(id, Attachment { state: State::Preparation, peer, port, client_id: None });
+        let (state, client_id, client_version) = (State::Preparation, None, 1);
+        self.attachments.insert(id, Attachment { state, peer, port, client_id, client_version });
+        let profile = self.profile();
         let mut greeting = vec![
             Reply::Status(self.replid.clone()),
             Reply::Status(format!("SYNC{id}")),
             Reply::Int(self.shards.len() as i64),
-            Reply::Int(self.settings.release.ordinal()),
+            Reply::Int(profile.ordinal as i64),
+            Reply::Status(self.replid.clone()),
         ];
-        if self.settings.release == Release::V1_40 {
-            greeting.push(Reply::Status(self.replid.clone()));
-        }
+        greeting.truncate(profile.greeting);
         (id, Reply::Array(greeting))
     }
 
@@ -50,8 +51,11 @@ impl Engine {
 
     /// `DFLY FLOW`, `args` after that word.
     pub(crate) fn open_flow(&mut self, args: &[Bytes]) -> Result<(FlowLink, Reply), Reply> {
+        let profile = self.profile();
         let (replid, token, flow, rest) = match args {
-            [replid, token, flow, rest @ ..] if rest.len() <= 2 => (replid, token, flow, rest),
+            [replid, token, flow, rest @ ..] if args.len() <= profile.flow_arguments => {
+                (replid, token, flow, rest)
+            }
             _ => return Err(err("syntax error")),
         };
         if replid != self.replid.as_bytes() {
@@ -69,29 +73,42 @@ impl Engine {
         {
             return Err(invalid_state());
         }
-        let wanted = match rest {
+        let mut wanted = match rest {
             [] => None,
             [lsn] => Some(number(lsn).ok_or_else(not_integer)?),
             // A failover resume: only of who followed the same master.
             [former, vector] => {
                 let lsns = vector.split(|&b| b == b'-').map(number).collect::<Option<Vec<_>>>();
                 let lsns = lsns.ok_or_else(not_integer)?;
-                let ours = self.former.as_ref().is_some_and(|f| f.replid.as_bytes() == former);
-                match lsns.get(shard) {
-                    _ if !ours => None,
-                    Some(&lsn) if lsns.len() == self.shards.len() => Some(lsn),
+                let ours = self.former.as_ref().filter(|f| f.replid.as_bytes() == former);
+                match (ours, lsns.get(shard)) {
+                    (None, _) => None,
+                    (Some(_), Some(&lsn)) if lsns.len() == self.shards.len() => Some(lsn),
                     _ => return Err(err("syntax error")),
                 }
             }
             _ => None,
         };
-        if let Some(backlog) = self.faults.backlog() {
+        // Where its own journal stands now, if the replica has exactly what this one had (v1.30.0 `dflycmd.cc` Flow).
+        if profile.failover == Failover::OwnLsn && rest.len() == 2 {
+            let same = self.former.as_ref().is_some_and(|f| Some(f.lsns[shard]) == wanted);
+            wanted = same.then(|| self.shards[shard].journal.next_lsn());
+        }
+        if let Some(backlog) = self.faults.backlog().filter(|_| profile.backlog > 0) {
             self.shards.iter_mut().for_each(|s| s.journal.shrink(backlog));
         }
         self.shards[shard].journal.turn_on();
+        self.shards[shard].journal.forget_old();
         let partial = wanted
+            .filter(|_| profile.resume != Resume::Full || rest.len() == 2)
             .filter(|&lsn| self.shards[shard].journal.since(lsn).is_some())
             .filter(|_| !self.faults.take_refusal(shard));
+        let client_version = self.attachments.get(&id).map_or(1, |a| a.client_version);
+        let lsn_ops = match profile.lsn_ops {
+            LsnOps::Never => false,
+            LsnOps::From(version) => client_version >= version,
+            LsnOps::Always => true,
+        };
         let token = self.rng.hex40();
         let outbox = Arc::new(Outbox::default());
         self.shards[shard].flows.push(Flow {
@@ -101,6 +118,7 @@ impl Engine {
             partial,
             token: token.clone(),
             phase: Phase::Registered,
+            lsn_ops,
             last_lsn_op: None,
         });
         let kind = if partial.is_some() { "PARTIAL" } else { "FULL" };
@@ -133,9 +151,17 @@ impl Engine {
     pub(crate) fn start_full_sync(&mut self, id: u32) -> Result<(), Reply> {
         let prepared = self.attachments.get(&id).is_some_and(|a| a.state == State::Preparation);
         let any_partial = self.flows_of(id).any(|f| f.partial.is_some());
-        let release = self.settings.release;
-        if !prepared || !self.all_flows_open(id) || (release == Release::V1_40 && any_partial) {
+        let profile = self.profile();
+        if !prepared || !self.all_flows_open(id) || (profile.resume == Resume::RecordsOnly && any_partial) {
             return Err(invalid_state());
+        }
+        if profile.resume == Resume::Records && any_partial {
+            // A real one ends up with flows that are neither in full sync nor in stable sync (v1.35 to v1.39
+            // `dflycmd.cc` Sync and StartStable); here it is loud instead.
+            tracing::error!("SYNC after PARTIAL would have damaged the master");
+            self.crashes += 1;
+            self.cancel(id);
+            return Ok(());
         }
         if let Some(a) = self.attachments.get_mut(&id) {
             a.state = State::FullSync;
@@ -155,10 +181,10 @@ impl Engine {
                 .unwrap_or_default();
             let Some(flow) = shard.flows.iter_mut().find(|f| f.attachment == id) else { continue };
             let memory = 4_000_000 + shard.dbs.iter().flatten().map(|d| d.keys as u64 * 64).sum::<u64>();
-            flow.outbox.push(&rdb::header(release.version(), i, shards, now, memory));
+            flow.outbox.push(&rdb::header(profile, i, shards, now, memory));
             let mut snapshot = match flow.partial {
-                Some(_) => Snapshot::journal_only(release),
-                None => Snapshot::new(release),
+                Some(_) => Snapshot::journal_only(profile),
+                None => Snapshot::new(profile),
             };
             for record in missed {
                 snapshot.record(&record, &flow.outbox);
@@ -183,8 +209,9 @@ impl Engine {
             return Err(invalid_state());
         }
         let all_partial = self.flows_of(id).all(|f| f.partial.is_some());
+        let journal_style = matches!(self.profile().resume, Resume::Records | Resume::RecordsOnly);
         match a.state {
-            State::Preparation if self.settings.release == Release::V1_40 && all_partial => Ok(true),
+            State::Preparation if journal_style && all_partial => Ok(true),
             State::FullSync => Ok(self.flows_of(id).all(|f| f.snapshot().is_some_and(Snapshot::is_cut))),
             _ => Err(invalid_state()),
         }

@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::args::{self, is, text};
 use super::streams::{bad_id, entry, id, id_bytes};
-use crate::Release;
 use crate::engine::stream::{Consumer, Group, Id, Pending, Stream};
 use crate::engine::{Failure, Tx};
 use crate::reply::Reply;
@@ -205,7 +204,7 @@ fn deliver(
             }
         }
     }
-    if tx.release() == Release::V1_40 {
+    if tx.profile().xreadgroup {
         if new_consumer {
             tx.log(key, &[b"XGROUP".as_slice(), b"CREATECONSUMER", key, name, who]);
         }

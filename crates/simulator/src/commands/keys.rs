@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::args::{self, is, text};
-use crate::Release;
+use crate::Omits;
 use crate::engine::shard::{BUCKETS, DBS};
+use crate::engine::value::Value;
 use crate::engine::{Failure, Tx, glob};
 use crate::reply::Reply;
 use crate::wire::dump;
@@ -16,7 +17,7 @@ type Done = Result<Reply, Failure>;
 pub(super) fn del(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let keys = &a[1..];
     tx.span(keys);
-    let (mut gone, v40) = (0, tx.release() == Release::V1_40);
+    let (mut gone, v40) = (0, tx.profile().del_existing);
     for shard in 0..tx.engine.shards.len() {
         let mine: Vec<&Bytes> = keys.iter().filter(|k| tx.place(k).shard == shard).collect();
         let mut record: Vec<&[u8]> = Vec::new();
@@ -25,7 +26,7 @@ pub(super) fn del(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
                 continue;
             }
             gone += 1;
-            if v40 && tx.omits(key) {
+            if tx.omits(key, Omits::SetAndDel) {
                 let at = tx.place(key);
                 tx.engine.shards[at.shard].remove(tx.db, at.bucket, key);
                 tx.omit(key);
@@ -112,7 +113,8 @@ pub(super) fn scan(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 }
 
 pub(super) fn dump_key(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
-    Ok(tx.peek(&a[1]).map_or(Reply::Nil, |e| Reply::Bulk(dump::write(&e.value).into())))
+    let profile = tx.profile();
+    Ok(tx.peek(&a[1]).map_or(Reply::Nil, |e| Reply::Bulk(dump::write(&e.value, profile).into())))
 }
 
 /// `MEMORY USAGE key [WITHOUTKEY]`: about what a real master says, which depends on its allocator.
@@ -166,7 +168,7 @@ pub(super) fn restore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 
 /// Puts a copy of `entry` at `dst` and journals it as RESTORE, the form for RENAME across shards and COPY.
 fn restore_copy(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry) {
-    let payload = dump::write(&entry.value);
+    let payload = dump::write(&entry.value, tx.profile());
     let at = text(entry.expire_at.unwrap_or(0));
     let mut record: Vec<&[u8]> = vec![b"RESTORE", dst, &at, &payload, b"REPLACE", b"ABSTTL"];
     if entry.sticky {
@@ -175,6 +177,25 @@ fn restore_copy(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry
     let record: Vec<Bytes> = record.into_iter().map(Bytes::copy_from_slice).collect();
     move_in(tx, dst, entry);
     tx.log(dst, &record);
+}
+
+/// Moves `entry` to `dst` and journals it as SET of its bytes, which only a string has, with what else it has in further
+/// records (v1.11.0 to v1.19 `generic_family.cc` Renamer::UpdateDest).
+fn set_copy(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry) {
+    let word = |word: &'static str| Bytes::from_static(word.as_bytes());
+    let bytes = match &entry.value {
+        Value::String(bytes) => bytes.clone(),
+        _ => word("no string"),
+    };
+    let mut records = vec![vec![word("SET"), dst.clone(), bytes]];
+    if entry.sticky {
+        records.push(vec![word("STICK"), dst.clone()]);
+    }
+    if let Some(at) = entry.expire_at {
+        records.push(vec![word("PEXPIREAT"), dst.clone(), text(at)]);
+    }
+    move_in(tx, dst, entry);
+    tx.log_transaction(dst, &records);
 }
 
 fn move_in(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry) {
@@ -205,7 +226,11 @@ fn rename_with(tx: &mut Tx<'_>, a: &[Bytes], only_new: bool) -> Done {
         tx.log(src, &[name, src, dst]);
     } else {
         tx.log(src, &[b"DEL".as_slice(), src]);
-        restore_copy(tx, dst, entry);
+        if tx.profile().rename_sets {
+            set_copy(tx, dst, entry);
+        } else {
+            restore_copy(tx, dst, entry);
+        }
     }
     Ok(done)
 }

@@ -86,7 +86,7 @@ fn resolve(s: &[u8], last: Id, now: u64) -> Result<Id, Failure> {
     if wanted > last { Ok(wanted) } else { Err(too_small()) }
 }
 
-/// Journaled with the id it got and an exact trim.
+/// Journaled with the id it got and an exact trim; up to v1.26 as it came.
 pub(super) fn xadd(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let key = &a[1];
     let (mut at, mut nomk, mut trim) = (2, false, None);
@@ -122,7 +122,8 @@ pub(super) fn xadd(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     }
     record.push(id_bytes(id));
     record.extend_from_slice(fields);
-    tx.log(key, &record);
+    let said: &[Bytes] = if tx.profile().stream_ids { &record } else { a };
+    tx.log(key, said);
     Ok(Reply::Bulk(id_bytes(id)))
 }
 
@@ -132,7 +133,9 @@ pub(super) fn xtrim(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let Some(stream) = tx.stream_mut(&a[1])? else { return Ok(Reply::Int(0)) };
     let n = cut(stream, &trim);
     let [word, threshold] = journaled(stream, &trim);
-    tx.log(&a[1], &[Bytes::from_static(b"XTRIM"), a[1].clone(), word, threshold]);
+    let record = [Bytes::from_static(b"XTRIM"), a[1].clone(), word, threshold];
+    let said: &[Bytes] = if tx.profile().stream_ids { &record } else { a };
+    tx.log(&a[1], said);
     Ok(Reply::Int(n as i64))
 }
 

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::args::{self, is, text};
+use crate::Omits;
 use crate::engine::value::Value;
 use crate::engine::{Failure, Tx};
 use crate::reply::{self, Reply};
@@ -19,7 +20,7 @@ fn store(tx: &mut Tx<'_>, key: &Bytes, value: &Bytes, expire_at: Option<u64>, ke
     let old = tx.peek(key).map(|e| (e.expire_at, e.sticky));
     let expire_at = if keep { old.and_then(|o| o.0) } else { expire_at };
     let sticky = stick || (keep && old.is_some_and(|o| o.1));
-    if tx.omits(key) {
+    if tx.omits(key, Omits::Set) {
         tx.put_unseen(key, Value::String(value.clone()), expire_at, sticky);
         tx.omit(key);
         return;
@@ -147,12 +148,20 @@ pub(super) fn getdel(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     Ok(old)
 }
 
-fn put_pairs(tx: &mut Tx<'_>, a: &[Bytes]) -> Result<(), Failure> {
+/// Journaled as MSET; up to v1.19 under the name of the command, also if it sets nothing (v1.11.0 `string_family.cc`
+/// MSetNx: the last hop succeeds either way).
+fn put_pairs(tx: &mut Tx<'_>, a: &[Bytes], sets: bool) -> Result<(), Failure> {
     tx.span(a[1..].iter().step_by(2));
+    let name: Bytes = match tx.profile().mset_verbatim {
+        true => a[0].to_ascii_uppercase().into(),
+        false => Bytes::from_static(b"MSET"),
+    };
     for shard in 0..tx.engine.shards.len() {
-        let mut record = vec![Bytes::from_static(b"MSET")];
+        let mut record = vec![name.clone()];
         for pair in a[1..].chunks_exact(2).filter(|p| tx.place(&p[0]).shard == shard).collect::<Vec<_>>() {
-            tx.put(&pair[0], Value::String(pair[1].clone()), None);
+            if sets {
+                tx.put(&pair[0], Value::String(pair[1].clone()), None);
+            }
             record.extend_from_slice(pair);
         }
         if record.len() > 1 {
@@ -168,19 +177,17 @@ fn pairs_given(a: &[Bytes]) -> Result<(), Failure> {
 
 pub(super) fn mset(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     pairs_given(a)?;
-    put_pairs(tx, a)?;
+    put_pairs(tx, a, true)?;
     Ok(Reply::OK)
 }
 
 pub(super) fn msetnx(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     pairs_given(a)?;
-    for pair in a[1..].chunks_exact(2) {
-        if tx.exists(&pair[0]) {
-            return Ok(Reply::Int(0));
-        }
+    let sets = !a[1..].chunks_exact(2).any(|pair| tx.exists(&pair[0]));
+    if sets || tx.profile().mset_verbatim {
+        put_pairs(tx, a, sets)?;
     }
-    put_pairs(tx, a)?;
-    Ok(Reply::Int(1))
+    Ok(Reply::Int(i64::from(sets)))
 }
 
 pub(super) fn mget(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {

@@ -1,10 +1,12 @@
 //! Sorted sets made of others.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::args::{self, is};
 use super::zranges;
-use crate::Release;
+use crate::ZStore;
 use crate::engine::value::{Value, Zset};
 use crate::engine::{Failure, Tx};
 use crate::reply::{Reply, six_digits};
@@ -25,6 +27,9 @@ fn store(tx: &mut Tx<'_>, dst: &Bytes, items: Vec<(Bytes, f64)>) -> Done {
     if n > 0 {
         tx.put(dst, Value::Zset(zset), None);
     }
+    if tx.profile().zstore == ZStore::Command {
+        return Ok(Reply::Int(n as i64));
+    }
     if n > 0 || existed {
         tx.log(dst, &[b"DEL".as_slice(), dst]);
     }
@@ -32,6 +37,21 @@ fn store(tx: &mut Tx<'_>, dst: &Bytes, items: Vec<(Bytes, f64)>) -> Done {
         tx.log(dst, &record);
     }
     Ok(Reply::Int(n as i64))
+}
+
+/// As the client sent it; over several shards each one's keys only.
+fn log_command(tx: &mut Tx<'_>, a: &[Bytes], keys: &[&Bytes]) {
+    let name = Bytes::from(a[0].to_ascii_uppercase());
+    let shards: BTreeSet<usize> = keys.iter().map(|key| tx.place(key).shard).collect();
+    for &shard in &shards {
+        let mut record = vec![name.clone()];
+        if shards.len() == 1 {
+            record.extend_from_slice(&a[1..]);
+        } else {
+            record.extend(keys.iter().filter(|key| tx.place(key).shard == shard).map(|key| (*key).clone()));
+        }
+        tx.log_on(shard, &record);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -125,7 +145,12 @@ fn combine(tx: &mut Tx<'_>, a: &[Bytes], op: Op) -> Done {
         result = Some(next);
     }
     let items = result.map(|z| z.iter().map(|(m, s)| (m.clone(), s)).collect()).unwrap_or_default();
-    store(tx, dst, items)
+    let done = store(tx, dst, items)?;
+    if tx.profile().zstore == ZStore::Command {
+        let keys: Vec<&Bytes> = std::iter::once(dst).chain(keys).collect();
+        log_command(tx, a, &keys);
+    }
+    Ok(done)
 }
 
 pub(super) fn zunionstore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
@@ -144,17 +169,9 @@ pub(super) fn zrangestore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     tx.transact();
     let (items, _) = zranges::parse_and_select(tx, &a[2], &a[3..])?;
     let done = store(tx, &a[1], items)?;
-    if tx.release() == Release::V1_34 {
-        // Journaled a second time, as it came (seen in the capture of v1.34.0); over two shards with each one's key only.
-        let name = Bytes::from_static(b"ZRANGESTORE");
-        if tx.place(&a[1]).shard == tx.place(&a[2]).shard {
-            let mut record = a.to_vec();
-            record[0] = name;
-            tx.log(&a[1], &record);
-        } else {
-            tx.log(&a[1], &[&name, &a[1]]);
-            tx.log(&a[2], &[&name, &a[2]]);
-        }
+    // v1.34.0 does both (seen in its capture).
+    if tx.profile().zstore != ZStore::Members {
+        log_command(tx, a, &[&a[1], &a[2]]);
     }
     Ok(done)
 }

@@ -8,7 +8,7 @@ pub(crate) mod stream;
 mod tx;
 pub(crate) mod value;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::attach::Attachment;
 use crate::commands::{self, Spec};
 use crate::takeover::FormerMaster;
 use crate::wire::journal as record;
-use crate::{Builder, Faults, Release};
+use crate::{Builder, Faults, Profile};
 use shard::{Data, Place, Shard};
 
 /// A stop of client commands.
@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     pub(crate) rng: Random,
     /// Counter of transactions that touch several shards; their records carry it.
     pub(crate) txid: u64,
+    /// Shards on which the transaction under way has journaled something.
+    pub(crate) transaction: BTreeSet<usize>,
     pub(crate) attachments: BTreeMap<u32, Attachment>,
     pub(crate) last_sync_id: u32,
     /// Counts restarts: attachment numbers begin anew with each.
@@ -73,6 +75,15 @@ pub(crate) struct Engine {
     pub(crate) sooner: Arc<Notify>,
 }
 
+/// What stands between the first braces of a key, or the whole key.
+fn tag(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|&b| b == b'{') else { return key };
+    match key[open + 1..].iter().position(|&b| b == b'}') {
+        Some(length) if length > 0 => &key[open + 1..][..length],
+        _ => key,
+    }
+}
+
 /// A command under a name that nobody knows.
 #[derive(Debug)]
 pub(crate) struct Renamed {
@@ -92,7 +103,7 @@ impl Engine {
     pub(crate) fn new(settings: Builder, faults: Faults, port: u16) -> Engine {
         let mut rng = Random::new(settings.seed);
         let sooner = Arc::new(Notify::new());
-        let shard = |_| Shard::new(settings.backlog, settings.lsn_interval, sooner.clone());
+        let shard = |_| Shard::new(settings.journal(), settings.lsn_interval, sooner.clone());
         let shards = (0..settings.shards).map(shard).collect();
         Engine {
             replid: rng.hex40(),
@@ -101,6 +112,7 @@ impl Engine {
             shards,
             rng,
             txid: 0,
+            transaction: BTreeSet::new(),
             attachments: BTreeMap::new(),
             last_sync_id: 0,
             life: 0,
@@ -134,7 +146,7 @@ impl Engine {
         self.started = Instant::now();
         self.settings.shards = shards;
         let data: Vec<Data> = self.shards.iter_mut().map(Shard::take_data).collect();
-        let fresh = |_| Shard::new(self.settings.backlog, self.settings.lsn_interval, self.sooner.clone());
+        let fresh = |_| Shard::new(self.settings.journal(), self.settings.lsn_interval, self.sooner.clone());
         self.shards = (0..shards).map(fresh).collect();
         if keep_data {
             self.replace_data(data);
@@ -160,12 +172,28 @@ impl Engine {
     }
 
     pub(crate) fn place(&self, key: &[u8]) -> Place {
-        Place::of(key, self.shards.len())
+        let hashed = if self.settings.cluster.is_some() { tag(key) } else { key };
+        Place::of(key, hashed, self.shards.len())
     }
 
     pub(crate) fn next_txid(&mut self) -> u64 {
         self.txid += 1;
         self.txid
+    }
+
+    /// What the release does.
+    pub(crate) fn profile(&self) -> &'static Profile {
+        self.settings.profile()
+    }
+
+    /// The end of MULTI: releases with transactions in the journal write EXEC on every shard that has records of it.
+    pub(crate) fn end_transaction(&mut self, txid: u64) {
+        let shards = std::mem::take(&mut self.transaction);
+        for &shard in &shards {
+            let mut out = Vec::new();
+            record::exec(&mut out, 0, txid, shards.len() as u64);
+            self.shards[shard].append_exec(out);
+        }
     }
 
     /// Whether writes are paused at the moment; expiry pauses with them.
@@ -184,9 +212,9 @@ impl Engine {
         shard.before_write(db, bucket);
         shard.remove(db, bucket, key);
         let mut out = Vec::with_capacity(key.len() + 16);
-        match self.settings.release {
-            Release::V1_34 => record::expired(&mut out, db, key),
-            Release::V1_40 => record::command(&mut out, db, 0, &[b"DEL".as_slice(), key]),
+        match self.settings.profile().expired_op {
+            true => record::expired(&mut out, db, key),
+            false => record::command(&mut out, db, 0, &[b"DEL".as_slice(), key]),
         }
         shard.append(out);
     }

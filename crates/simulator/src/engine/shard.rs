@@ -26,10 +26,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The shard is `XXH64(key, 120577240643) mod shards` (every release, `sharding.cc Shard`); the bucket is ours.
-    pub(crate) fn of(key: &[u8], shards: usize) -> Place {
-        let hash = XxHash64::oneshot(SEED, key);
-        Place { shard: (hash % shards as u64) as usize, bucket: (hash >> 40) as usize % BUCKETS }
+    /// The shard is `XXH64(hashed, 120577240643) mod shards` (every release, `sharding.cc Shard`), where `hashed` is the key,
+    /// or its tag in cluster mode; the bucket is ours.
+    pub(crate) fn of(key: &[u8], hashed: &[u8], shards: usize) -> Place {
+        let hash = XxHash64::oneshot(SEED, hashed);
+        let bucket = if hashed.len() == key.len() { hash } else { XxHash64::oneshot(SEED, key) };
+        Place { shard: (hash % shards as u64) as usize, bucket: (bucket >> 40) as usize % BUCKETS }
     }
 }
 
@@ -86,10 +88,10 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(backlog: usize, lsn_interval: Duration, sooner: Arc<Notify>) -> Self {
+    pub(crate) fn new(journal: Journal, lsn_interval: Duration, sooner: Arc<Notify>) -> Self {
         Shard {
             dbs: (0..DBS).map(|_| None).collect(),
-            journal: Journal::new(backlog),
+            journal,
             flows: Vec::new(),
             expiries: BTreeSet::new(),
             lsn_interval,
@@ -195,6 +197,19 @@ impl Shard {
         let record = Bytes::from(record);
         let lsn = self.journal.push(record.clone());
         for flow in &mut self.flows {
+            flow.deliver(&record, lsn, self.lsn_interval);
+        }
+    }
+
+    /// [`Shard::append`] of the end of a transaction, which flows in full sync do not see (v1.11 to v1.20, `snapshot.cc`
+    /// OnJournalEntry).
+    pub(crate) fn append_exec(&mut self, record: Vec<u8>) {
+        if !self.journal.is_on() {
+            return;
+        }
+        let record = Bytes::from(record);
+        let lsn = self.journal.push(record.clone());
+        for flow in self.flows.iter_mut().filter(|flow| flow.snapshot().is_none()) {
             flow.deliver(&record, lsn, self.lsn_interval);
         }
     }

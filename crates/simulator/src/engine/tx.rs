@@ -8,8 +8,8 @@ use super::Engine;
 use super::shard::{Entry, Place};
 use super::stream::Stream;
 use super::value::{Value, Zset};
-use crate::Release;
 use crate::wire::journal as record;
+use crate::{Omits, Profile};
 
 /// Why a command did not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) now: u64,
     /// 0 for commands on one shard outside MULTI, as seen on the wire.
     pub(crate) txid: u64,
+    /// Whether it runs in MULTI.
+    multi: bool,
     /// Set by a command that changed nothing which would be journaled.
     quiet: bool,
 }
@@ -97,7 +99,7 @@ macro_rules! typed {
 impl<'a> Tx<'a> {
     pub(crate) fn new(engine: &'a mut Engine, db: u16, txid: u64) -> Self {
         let now = engine.settings.clock.now_ms();
-        Tx { engine, db, now, txid, quiet: false }
+        Tx { engine, db, now, txid, multi: txid != 0, quiet: false }
     }
 
     typed!(string, string_mut, string_or_new, String, Bytes);
@@ -107,8 +109,8 @@ impl<'a> Tx<'a> {
     typed!(zset, zset_mut, zset_or_new, Zset, Zset);
     typed!(stream, stream_mut, stream_or_new, Stream, Box<Stream>);
 
-    pub(crate) fn release(&self) -> Release {
-        self.engine.settings.release
+    pub(crate) fn profile(&self) -> &'static Profile {
+        self.engine.profile()
     }
 
     pub(crate) fn place(&self, key: &[u8]) -> Place {
@@ -187,10 +189,10 @@ impl<'a> Tx<'a> {
         self.entry_mut(key).is_some_and(|e| !std::mem::replace(&mut e.sticky, true))
     }
 
-    /// Whether a SET or DEL of this key goes without a record at the moment (v1.39 and later).
-    pub(crate) fn omits(&self, key: &[u8]) -> bool {
+    /// Whether a SET or DEL of this key goes without a record at the moment; `least`: from which releases on it may.
+    pub(crate) fn omits(&self, key: &[u8], least: Omits) -> bool {
         let at = self.place(key);
-        self.release() == Release::V1_40
+        self.profile().omits >= least
             && self.engine.settings.journal_omit
             && self.engine.shards[at.shard].omittable(self.db, at.bucket)
     }
@@ -217,11 +219,30 @@ impl<'a> Tx<'a> {
 
     /// Journals a record on `shard`.
     pub(crate) fn log_on<A: AsRef<[u8]>>(&mut self, shard: usize, args: &[A]) {
-        let shard = &mut self.engine.shards[shard];
-        if shard.journal.is_on() {
-            let mut out = Vec::with_capacity(16 + args.iter().map(|a| a.as_ref().len() + 2).sum::<usize>());
+        if !self.engine.shards[shard].journal.is_on() {
+            return;
+        }
+        let mut out = Vec::with_capacity(16 + args.iter().map(|a| a.as_ref().len() + 2).sum::<usize>());
+        if self.multi && self.profile().transactions {
+            self.engine.transaction.insert(shard);
+            record::multi_command(&mut out, self.db, self.txid, args);
+        } else {
             record::command(&mut out, self.db, self.txid, args);
-            shard.append(out);
+        }
+        self.engine.shards[shard].append(out);
+    }
+
+    /// Journals records on the shard of `key` as one transaction with its own end, which releases without transactions do
+    /// not do.
+    pub(crate) fn log_transaction(&mut self, key: &[u8], records: &[Vec<Bytes>]) {
+        let (multi, shard) = (self.multi, self.place(key).shard);
+        self.multi = true;
+        for args in records {
+            self.log_on(shard, args);
+        }
+        self.multi = multi;
+        if !multi {
+            self.engine.end_transaction(self.txid);
         }
     }
 

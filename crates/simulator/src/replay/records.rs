@@ -90,7 +90,7 @@ mod tests {
             journal::command(&mut bytes, 300, u64::MAX - i as u64, &[b"SET", &b"k"[..], value]);
             journal::lsn(&mut bytes, i as u64);
             expected.push(bytes.len());
-            journal::ping(&mut bytes);
+            journal::ping(&mut bytes, false);
             expected.push(bytes.len());
             journal::expired(&mut bytes, 0, b"k");
         }

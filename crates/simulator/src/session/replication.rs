@@ -11,7 +11,8 @@ use crate::reply::Reply;
 
 impl Session {
     pub(super) fn replconf(&mut self, engine: &mut Engine, args: &[Bytes]) -> Step {
-        if engine.replica {
+        let profile = engine.profile();
+        if engine.replica && profile.replica_refuses {
             return fail("ERR Replicating a replica is unsupported");
         }
         if args.len() % 2 == 1 {
@@ -36,14 +37,20 @@ impl Session {
                         None => return fail("ERR value is not an integer or out of range"),
                     }
                 }
-                w if is(w, "ip-address") => {}
+                w if is(w, "ip-address") && profile.ip_address => {}
                 w if is(w, "client-id") => {
                     if let Some(a) = self.attachment.and_then(|id| engine.attachments.get_mut(&id)) {
                         a.client_id = Some(String::from_utf8_lossy(value).into_owned());
                     }
                 }
-                w if is(w, "client-version") => {
-                    if self.attachment.and_then(|id| engine.attachments.get(&id)).is_none() {
+                w if is(w, "client-version") && profile.ordinal > 0 => {
+                    let Some(version) = std::str::from_utf8(value).ok().and_then(|s| s.parse().ok()) else {
+                        return fail("ERR value is not an integer or out of range");
+                    };
+                    let attachment = self.attachment.and_then(|id| engine.attachments.get_mut(&id));
+                    if let Some(attachment) = attachment {
+                        attachment.client_version = version;
+                    } else {
                         // A real master dies of this (SIGSEGV, v1.11 to v1.40.1); here it is loud instead.
                         tracing::error!(
                             "client-version without a live attachment would have crashed the master"

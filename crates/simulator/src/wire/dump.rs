@@ -7,7 +7,8 @@ use crc::{CRC_64_REDIS, Crc};
 
 use super::listpack;
 use super::rdb::code;
-use super::values;
+use super::{values, ziplist};
+use crate::Profile;
 use crate::engine::stream::{Consumer, Group, Id, Pending, Stream};
 use crate::engine::value::{Value, Zset};
 
@@ -16,8 +17,8 @@ const CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_REDIS);
 const VERSION: u16 = 9;
 
 /// The DUMP payload of a value: type, value, version 9, CRC64.
-pub(crate) fn write(v: &Value) -> Vec<u8> {
-    let encoded = values::value(v);
+pub(crate) fn write(v: &Value, profile: &Profile) -> Vec<u8> {
+    let encoded = values::value(v, profile);
     let mut out = vec![encoded.kind];
     encoded.pieces.iter().for_each(|p| out.extend_from_slice(p));
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -136,10 +137,17 @@ fn value(kind: u8, r: &mut Reader<'_>) -> Option<Value> {
             Value::Zset(z)
         }
         code::SET_INTSET => Value::Set(intset(&r.string()?)?),
-        code::HASH_LISTPACK => Value::Hash(pairs(&r.string()?)?.into_iter().collect()),
-        code::ZSET_LISTPACK => {
+        code::JSON_OLD => Value::Json(r.string()?),
+        code::HASH_LISTPACK => Value::Hash(pairs(listpack::elements(&r.string()?)?)?.into_iter().collect()),
+        code::HASH_ZIPLIST => Value::Hash(pairs(ziplist::elements(&r.string()?)?)?.into_iter().collect()),
+        code::ZSET_LISTPACK | code::ZSET_ZIPLIST => {
+            let blob = r.string()?;
+            let elements = match kind {
+                code::ZSET_ZIPLIST => ziplist::elements(&blob),
+                _ => listpack::elements(&blob),
+            };
             let mut z = Zset::default();
-            for (m, score) in pairs(&r.string()?)? {
+            for (m, score) in pairs(elements?)? {
                 z.insert(m, std::str::from_utf8(&score).ok()?.parse().ok()?);
             }
             Value::Zset(z)
@@ -157,13 +165,19 @@ fn value(kind: u8, r: &mut Reader<'_>) -> Option<Value> {
             }
             Value::List(items)
         }
-        15 | 19 | code::STREAM_LISTPACKS_3 => Value::Stream(Box::new(stream(kind, r)?)),
+        code::LIST_QUICKLIST => {
+            let mut items = VecDeque::new();
+            for _ in 0..r.len()? {
+                items.extend(ziplist::elements(&r.string()?)?.into_iter().map(Bytes::from));
+            }
+            Value::List(items)
+        }
+        code::STREAM_LISTPACKS | 19 | code::STREAM_LISTPACKS_3 => Value::Stream(Box::new(stream(kind, r)?)),
         _ => return None,
     })
 }
 
-fn pairs(lp: &[u8]) -> Option<Vec<(Bytes, Bytes)>> {
-    let items = listpack::elements(lp)?;
+fn pairs(items: Vec<Vec<u8>>) -> Option<Vec<(Bytes, Bytes)>> {
     (items.len() % 2 == 0).then(|| {
         items
             .chunks_exact(2)

@@ -6,6 +6,7 @@ pub(crate) mod listpack;
 pub(crate) mod primitive;
 pub(crate) mod rdb;
 pub(crate) mod values;
+mod ziplist;
 
 #[cfg(test)]
 mod tests;

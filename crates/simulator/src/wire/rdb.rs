@@ -3,11 +3,14 @@
 use std::io::Write;
 
 use super::primitive::{len, raw_string, string};
+use crate::Profile;
 
 /// A value is handed out once it fills this much (`serialization_max_chunk_size`, 64 KiB since v1.27).
 pub(crate) const CHUNK: usize = 64 << 10;
-/// Least and most bytes that are worth compressing (v1.28 and later).
-const COMPRESSIBLE: std::ops::RangeInclusive<usize> = 256..=1 << 20;
+/// Least bytes that are worth compressing.
+const COMPRESSIBLE: usize = 256;
+/// Most bytes that are compressed at once (v1.28 and later).
+const MOST_COMPRESSED: usize = 1 << 20;
 
 /// Value type codes (v1.40.1 `rdb_save.cc RdbObjectType`).
 pub(crate) mod code {
@@ -16,27 +19,36 @@ pub(crate) mod code {
     pub(crate) const HASH: u8 = 4;
     pub(crate) const ZSET_2: u8 = 5;
     pub(crate) const SET_INTSET: u8 = 11;
+    pub(crate) const ZSET_ZIPLIST: u8 = 12;
+    pub(crate) const HASH_ZIPLIST: u8 = 13;
+    pub(crate) const LIST_QUICKLIST: u8 = 14;
+    pub(crate) const STREAM_LISTPACKS: u8 = 15;
     pub(crate) const HASH_LISTPACK: u8 = 16;
     pub(crate) const ZSET_LISTPACK: u8 = 17;
     pub(crate) const LIST_QUICKLIST_2: u8 = 18;
+    pub(crate) const JSON_OLD: u8 = 20;
     pub(crate) const STREAM_LISTPACKS_3: u8 = 21;
     pub(crate) const JSON: u8 = 30;
 }
 
 /// The magic and the aux fields of flow `shard` (v1.40.1 `SaveAux`, order as in the captures).
-pub(crate) fn header(version: &str, shard: usize, shards: usize, unix_s: u64, memory: u64) -> Vec<u8> {
+pub(crate) fn header(profile: &Profile, shard: usize, shards: usize, unix_s: u64, memory: u64) -> Vec<u8> {
     let mut out = b"REDIS0009".to_vec();
     aux(&mut out, "redis-ver", "6.2.11");
-    aux(&mut out, "df-ver", version);
+    if profile.df_ver {
+        aux(&mut out, "df-ver", profile.version);
+    }
     aux(&mut out, "redis-bits", "64");
     aux(&mut out, "ctime", &unix_s.to_string());
     aux(&mut out, "used-mem", &memory.to_string());
     aux(&mut out, "aof-preamble", "0");
-    if shard == 0 {
+    if shard == 0 && profile.shard_fields {
         aux(&mut out, "shard-count", &shards.to_string());
         aux(&mut out, "table-mem", &(memory / 2).to_string());
     }
-    aux(&mut out, "shard-id", &shard.to_string());
+    if profile.shard_fields {
+        aux(&mut out, "shard-id", &shard.to_string());
+    }
     out
 }
 
@@ -101,9 +113,9 @@ pub(crate) fn eof(out: &mut Vec<u8>, token: &str) {
 }
 
 /// What goes onto the socket for one flush: an LZ4 blob where that pays off (at most 95 % of the input), else
-/// the bytes themselves.
-pub(crate) fn flush(raw: Vec<u8>) -> Vec<u8> {
-    if !COMPRESSIBLE.contains(&raw.len()) {
+/// the bytes themselves. `large`: whatever its size.
+pub(crate) fn flush(raw: Vec<u8>, large: bool) -> Vec<u8> {
+    if raw.len() < COMPRESSIBLE || (raw.len() > MOST_COMPRESSED && !large) {
         return raw;
     }
     match lz4(&raw) {

@@ -70,7 +70,7 @@ fn journal_records() {
     assert_eq!(record(0, 7, &["SET", "k", ""]), hex("06000a07010304 03534554 016b 00"));
     let mut out = Vec::new();
     journal::expired(&mut out, 0, b"k");
-    journal::ping(&mut out);
+    journal::ping(&mut out, false);
     journal::lsn(&mut out, 5);
     journal::lsn(&mut out, 1000);
     assert_eq!(out, hex("06000900010204 0344454c 016b 0d 0f05 0f43e8"));
@@ -94,14 +94,14 @@ fn snapshot_items() {
     rdb::entry_head(&mut out, 0, b"k", None, true);
     rdb::chunk(&mut out, 7, b"abc");
     assert_eq!(out, hex("dc01000000 00 016b e0 07000000 03000000 616263"));
-    let header = rdb::header("df-v1.40.1", 0, 2, 0, 0);
+    let header = rdb::header(crate::Release::V1_40.profile(), 0, 2, 0, 0);
     assert!(header.starts_with(
         b"REDIS0009\xfa\x09redis-ver\x066.2.11\xfa\x06df-ver\x0adf-v1.40.1\xfa\x0aredis-bits\xc0\x40"
     ));
 }
 
 fn encoded(v: &Value) -> (u8, Vec<u8>) {
-    let e = values::value(v);
+    let e = values::value(v, crate::Release::V1_40.profile());
     (e.kind, e.pieces.concat())
 }
 
@@ -125,7 +125,7 @@ fn values() {
 #[test]
 fn dump_payloads() {
     let payload = hex("00 03626172 0900 364c18acbae09ea6");
-    assert_eq!(dump::write(&Value::String(Bytes::from("bar"))), payload);
+    assert_eq!(dump::write(&Value::String(Bytes::from("bar")), crate::Release::V1_40.profile()), payload);
     assert!(matches!(dump::read(&payload), Some(Value::String(s)) if s == "bar"));
     let mut broken = payload.clone();
     broken[1] ^= 1;
@@ -172,8 +172,8 @@ fn listpacks_read_back() {
 
 #[test]
 fn blobs_are_made_only_where_they_pay() {
-    assert_eq!(rdb::flush(vec![b'a'; 255]), vec![b'a'; 255]);
-    let small = rdb::flush(vec![b'a'; 5000]);
+    assert_eq!(rdb::flush(vec![b'a'; 255], false), vec![b'a'; 255]);
+    let small = rdb::flush(vec![b'a'; 5000], false);
     assert_eq!(small[0], 0xCA);
     let frame = small.windows(4).position(|w| w == hex("04224d18")).unwrap();
     assert_eq!(small[frame + 4], 0x68, "independent, with the content's size");
@@ -182,7 +182,7 @@ fn blobs_are_made_only_where_they_pay() {
     assert_eq!(linked[4], 0x48);
     let mut random = crate::engine::Random::new(3);
     let noise: Vec<u8> = (0..1000).flat_map(|_| random.next().to_le_bytes()).collect();
-    assert_eq!(rdb::flush(noise.clone()), noise);
+    assert_eq!(rdb::flush(noise.clone(), false), noise);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Values as v1.31 and later encode them.
+//! Values as the releases encode them.
 
 use std::collections::VecDeque;
 
@@ -7,6 +7,8 @@ use bytes::Bytes;
 use super::listpack::Listpack;
 use super::primitive::{canonical_i64, len, raw_string, string};
 use super::rdb::{CHUNK, code};
+use super::ziplist;
+use crate::Profile;
 use crate::engine::stream::{Id, Stream};
 use crate::engine::value::{Value, Zset};
 
@@ -54,8 +56,8 @@ impl Cutter {
     }
 }
 
-/// Encodes a value as v1.31 and later do (listpacks instead of ziplists, stream type 21).
-pub(crate) fn value(v: &Value) -> Encoded {
+/// Encodes a value as the release does.
+pub(crate) fn value(v: &Value, profile: &Profile) -> Encoded {
     match v {
         Value::String(s) => {
             let mut out = Vec::with_capacity(s.len() + 9);
@@ -65,7 +67,7 @@ pub(crate) fn value(v: &Value) -> Encoded {
         Value::Json(s) => {
             let mut out = Vec::with_capacity(s.len() + 9);
             string(&mut out, s);
-            Encoded::whole(code::JSON, out)
+            Encoded::whole(profile.json, out)
         }
         Value::Set(members) => match intset(members.iter()) {
             Some(blob) => {
@@ -90,7 +92,7 @@ pub(crate) fn value(v: &Value) -> Encoded {
                     lp.push(v);
                 }
                 if lp.size() < HASH_LISTPACK_MAX {
-                    return packed(code::HASH_LISTPACK, lp);
+                    return packed(profile.small.0, lp);
                 }
             }
             let mut c = Cutter::new(fields.len());
@@ -101,15 +103,17 @@ pub(crate) fn value(v: &Value) -> Encoded {
             }
             c.finish(code::HASH)
         }
-        Value::Zset(z) => zset(z),
-        Value::List(items) => list(items),
-        Value::Stream(s) => stream(s),
+        Value::Zset(z) => zset(z, profile.small.1),
+        Value::List(items) => list(items, profile.list),
+        Value::Stream(s) => stream(s, profile.stream),
     }
 }
 
 fn packed(kind: u8, lp: Listpack) -> Encoded {
     let mut out = Vec::new();
-    raw_string(&mut out, &lp.finish());
+    let lp = lp.finish();
+    let ziplist = matches!(kind, code::HASH_ZIPLIST | code::ZSET_ZIPLIST);
+    raw_string(&mut out, &if ziplist { ziplist::of_listpack(&lp) } else { lp });
     Encoded::whole(kind, out)
 }
 
@@ -133,14 +137,14 @@ fn intset<'a>(members: impl ExactSizeIterator<Item = &'a Bytes>) -> Option<Vec<u
     Some(out)
 }
 
-fn zset(z: &Zset) -> Encoded {
+fn zset(z: &Zset, small: u8) -> Encoded {
     if z.len() <= 128 && z.iter().all(|(m, _)| m.len() <= 64) {
         let mut lp = Listpack::new();
         for (m, score) in z.iter() {
             lp.push(m);
             lp.push(crate::reply::score(score).as_bytes());
         }
-        return packed(code::ZSET_LISTPACK, lp);
+        return packed(small, lp);
     }
     let mut c = Cutter::new(z.len());
     for (m, score) in z.iter() {
@@ -151,8 +155,10 @@ fn zset(z: &Zset) -> Encoded {
     c.finish(code::ZSET_2)
 }
 
-/// Quicklist nodes: listpacks of at most 8 KiB, a plain node for an element that does not fit one.
-fn list(items: &VecDeque<Bytes>) -> Encoded {
+/// Quicklist nodes: listpacks of at most 8 KiB, a plain node for an element that does not fit one. With ziplists there are
+/// no plain nodes.
+fn list(items: &VecDeque<Bytes>, kind: u8) -> Encoded {
+    let ziplists = kind == code::LIST_QUICKLIST;
     const NODE: usize = 8192;
     enum Node<'a> {
         Plain(&'a Bytes),
@@ -165,7 +171,13 @@ fn list(items: &VecDeque<Bytes>) -> Encoded {
             if !lp.is_empty() {
                 nodes.push(Node::Packed(std::mem::replace(&mut lp, Listpack::new()).finish()));
             }
-            nodes.push(Node::Plain(item));
+            if ziplists {
+                let mut alone = Listpack::new();
+                alone.push(item);
+                nodes.push(Node::Packed(alone.finish()));
+            } else {
+                nodes.push(Node::Plain(item));
+            }
             continue;
         }
         if lp.size() + item.len() + 11 > NODE {
@@ -183,6 +195,7 @@ fn list(items: &VecDeque<Bytes>) -> Encoded {
                 len(&mut c.at, 1);
                 string(&mut c.at, s);
             }
+            Node::Packed(lp) if ziplists => raw_string(&mut c.at, &ziplist::of_listpack(&lp)),
             Node::Packed(lp) => {
                 len(&mut c.at, 2);
                 raw_string(&mut c.at, &lp);
@@ -190,7 +203,7 @@ fn list(items: &VecDeque<Bytes>) -> Encoded {
         }
         c.boundary();
     }
-    c.finish(code::LIST_QUICKLIST_2)
+    c.finish(kind)
 }
 
 fn id16(out: &mut Vec<u8>, id: Id) {
@@ -203,7 +216,9 @@ fn id_len(out: &mut Vec<u8>, id: Id) {
     len(out, id.1);
 }
 
-fn stream(s: &Stream) -> Encoded {
+fn stream(s: &Stream, kind: u8) -> Encoded {
+    // Counters came with 19, the time of activity with 21.
+    let third = kind == code::STREAM_LISTPACKS_3;
     const NODE_ENTRIES: usize = 100;
     let entries: Vec<_> = s.entries.iter().collect();
     let nodes: Vec<_> = entries.chunks(NODE_ENTRIES).collect();
@@ -245,14 +260,18 @@ fn stream(s: &Stream) -> Encoded {
     let out = &mut c.at;
     len(out, s.entries.len() as u64);
     id_len(out, s.last_id);
-    id_len(out, s.first_id());
-    id_len(out, s.max_deleted);
-    len(out, s.added);
+    if third {
+        id_len(out, s.first_id());
+        id_len(out, s.max_deleted);
+        len(out, s.added);
+    }
     len(out, s.groups.len() as u64);
     for (name, g) in &s.groups {
         string(out, name);
         id_len(out, g.last_id);
-        len(out, g.entries_read.unwrap_or(u64::MAX));
+        if third {
+            len(out, g.entries_read.unwrap_or(u64::MAX));
+        }
         len(out, g.pending.len() as u64);
         for (&id, p) in &g.pending {
             id16(out, id);
@@ -263,11 +282,13 @@ fn stream(s: &Stream) -> Encoded {
         for (consumer, seen) in &g.consumers {
             string(out, consumer);
             out.extend_from_slice(&seen.seen_ms.to_le_bytes());
-            out.extend_from_slice(&seen.active_ms.to_le_bytes());
+            if third {
+                out.extend_from_slice(&seen.active_ms.to_le_bytes());
+            }
             let own: Vec<_> = g.pending.iter().filter(|(_, p)| p.consumer == *consumer).collect();
             len(out, own.len() as u64);
             own.iter().for_each(|(id, _)| id16(out, **id));
         }
     }
-    c.finish(code::STREAM_LISTPACKS_3)
+    c.finish(kind)
 }

@@ -147,6 +147,11 @@ pub struct Replica {
 
 impl Replica {
     pub async fn attach(addr: SocketAddr, lsns: Option<&[u64]>) -> Replica {
+        Replica::attach_as(addr, lsns, None).await
+    }
+
+    /// [`Replica::attach`] with a version to announce, in the place of the master's own.
+    pub async fn attach_as(addr: SocketAddr, lsns: Option<&[u64]>, announced: Option<i64>) -> Replica {
         let mut control = Client::open(addr).await;
         assert_eq!(control.call(&["PING"]).await, Resp::Simple("PONG".into()));
         assert_eq!(control.call(&["REPLCONF", "listening-port", "6380"]).await, Resp::ok());
@@ -156,7 +161,8 @@ impl Replica {
         let (replid, sync_id) = (g[0].text(), g[1].text());
         let (Resp::Int(n), Resp::Int(version)) = (&g[2], &g[3]) else { panic!("{greeting:?}") };
         assert_eq!(control.call(&["REPLCONF", "CLIENT-ID", "test"]).await, Resp::ok());
-        assert_eq!(control.call(&["REPLCONF", "CLIENT-VERSION", &version.to_string()]).await, Resp::ok());
+        let announced = announced.unwrap_or(*version).to_string();
+        assert_eq!(control.call(&["REPLCONF", "CLIENT-VERSION", &announced]).await, Resp::ok());
         let (mut kinds, mut tokens, mut flows, mut writers) = (vec![], vec![], vec![], vec![]);
         for i in 0..*n as usize {
             let mut flow = Client::open(addr).await;

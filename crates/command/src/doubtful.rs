@@ -9,7 +9,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use journal::Record;
+use journal::{Record, RecordKind};
 use rdb::Kind;
 
 use crate::{SourceKey, table::store_at};
@@ -30,6 +30,12 @@ pub enum DoubtfulWhy {
     /// `RESTORE` of a stream, `XGROUP CREATE … ENTRIESREAD`: the source keeps other counters of its groups than the record
     /// says (v1.40.1 `generic_family.cc` `RestoreArgs`, `stream_family.cc` `OpCreate`, on the wire).
     GroupCounters,
+    /// `XADD` and `XTRIM` as the client sent them, where the source chose the id or how far to trim (up to v1.26
+    /// `stream_family.cc` XAdd: journaled by itself, with `*` and `~`).
+    LeftToServer,
+    /// A plain `SET` in a transaction of a release up to v1.19, which may stand for the `RENAME` of a key of any type over
+    /// two shards (`generic_family.cc` Renamer::UpdateDest).
+    PerhapsRenamed,
     /// `ZADD` with `GT` or `LT`, which the source's encoding of large sorted sets does not obey (v1.40.1, on the wire).
     Condition,
     /// A pop of one element that may have been one of several: `LMPOP` and `BLMPOP` with `COUNT` (v1.40.1
@@ -57,6 +63,8 @@ impl fmt::Display for DoubtfulWhy {
             DoubtfulWhy::Recomputed => "computed otherwise by the target",
             DoubtfulWhy::RelativeExpiry => "an expiry that counts from an unknown moment",
             DoubtfulWhy::GroupCounters => "counters of consumer groups that the source keeps otherwise",
+            DoubtfulWhy::LeftToServer => "an id or a trim that the record leaves to the server",
+            DoubtfulWhy::PerhapsRenamed => "perhaps a renamed key, of which the record has no value",
             DoubtfulWhy::Condition => "a condition that source and target judge differently",
             DoubtfulWhy::PopsUncounted => "perhaps more elements popped than the record says",
             DoubtfulWhy::ExpiryKept => "perhaps an expiry that the source kept",
@@ -85,11 +93,31 @@ pub fn doubtful(db: u32, args: &[Bytes]) -> Option<Doubt> {
         b"BITFIELD" if has(2, "OVERFLOW") || has(2, "INCRBY") => doubt(1, DoubtfulWhy::Recomputed),
         b"RESTORE" if is_stream(args.get(3)?) => doubt(1, DoubtfulWhy::GroupCounters),
         b"RESTORE" if args[2] != "0" && !has(4, "ABSTTL") => doubt(1, DoubtfulWhy::RelativeExpiry),
+        b"XADD" | b"XTRIM" if leaves_to_server(args) => doubt(1, DoubtfulWhy::LeftToServer),
         b"XGROUP" if has(4, "ENTRIESREAD") && args[1].eq_ignore_ascii_case(b"CREATE") => {
             doubt(2, DoubtfulWhy::GroupCounters)
         }
         _ => None,
     }
+}
+
+/// Whether `XADD key [NOMKSTREAM] [MAXLEN|MINID [=|~] n [LIMIT n]] id …` or `XTRIM key …` does not say what was done.
+fn leaves_to_server(args: &[Bytes]) -> bool {
+    let is = |at: usize, word: &str| args.get(at).is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()));
+    let mut at = 2;
+    loop {
+        if is(at, "NOMKSTREAM") {
+            at += 1;
+        } else if is(at, "MAXLEN") || is(at, "MINID") {
+            if is(at + 1, "~") {
+                return true;
+            }
+            at += if is(at + 1, "=") { 3 } else { 2 };
+        } else {
+            break;
+        }
+    }
+    args[0] == "XADD" && args.get(at).is_some_and(|id| id.ends_with(b"*"))
 }
 
 /// Whether a payload of `DUMP` holds a stream.
@@ -143,6 +171,10 @@ impl Doubts {
         }
         if let Some(Doubt { key, why }) = doubtful(record.db, args) {
             doubt(&key, why);
+        }
+        if record.kind == RecordKind::Multi && args[0] == "SET" && args.len() == 3 {
+            doubt(&key(), DoubtfulWhy::PerhapsRenamed);
+            return doubts;
         }
         if record.txid == 0 {
             return doubts;

@@ -377,7 +377,7 @@ fn across_slots() {
             ("LMOVE a b LEFT RIGHT", "crossslot: a b"),
             ("SORT a STORE b", "crossslot: a b"),
             ("SORT {x}a BY w_* STORE {x}b", "crossslot: {x}a {x}b"),
-            ("MSETNX {x}a 1 {x}b 2", "MSETNX {x}a 1 {x}b 2"),
+            ("MSETNX {x}a 1 {x}b 2", "conditional: {x}a {x}b"),
         ],
     );
 }

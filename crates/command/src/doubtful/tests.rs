@@ -46,6 +46,45 @@ fn a_plain_set_in_steps_may_have_kept_the_expiry() {
     assert_eq!(doubts(&[(0, "SET a v"), (5, "SET a v KEEPTTL"), (5, "SET a v PXAT 5")]), []);
 }
 
+/// XADD and XTRIM came as the client sent them up to 1.26.
+#[test]
+fn a_stream_record_may_leave_something_to_the_server() {
+    let why = |line: &str| doubtful(0, &record(0, line).args).map(|doubt| doubt.why);
+    for line in [
+        "XADD s * f v",
+        "XADD s 5-* f v",
+        "XADD s NOMKSTREAM maxlen 10 * f v",
+        "XADD s MAXLEN ~ 10 5-1 f v",
+        "XADD s NOMKSTREAM MINID ~ 1-1 LIMIT 5 5-1 f v",
+        "XTRIM s MAXLEN ~ 10",
+        "XTRIM s minid ~ 1-1 LIMIT 100",
+    ] {
+        assert_eq!(why(line), Some(DoubtfulWhy::LeftToServer), "{line}");
+    }
+    for line in [
+        "XADD s 5-1 f *",
+        "XADD s NOMKSTREAM MAXLEN 10 5-1 f v",
+        "XADD s MINID = 1-1 5-1 ~ *",
+        "XADD s",
+        "XTRIM s MAXLEN 10",
+        "XTRIM s MINID = 1-1",
+    ] {
+        assert_eq!(why(line), None, "{line}");
+    }
+    assert!(DoubtfulWhy::LeftToServer.is_likely());
+}
+
+/// RENAME over two shards was logged as SET up to 1.19, of whatever type the key was.
+#[test]
+fn a_set_in_an_old_transaction_may_be_a_rename() {
+    let multi = |line: &str| Record { kind: RecordKind::Multi, ..record(7, line) };
+    let why = |record: &Record| Doubts::new().record(record).into_iter().map(|d| d.why).collect::<Vec<_>>();
+    assert_eq!(why(&multi("SET k v")), [DoubtfulWhy::PerhapsRenamed]);
+    assert_eq!(why(&multi("SET k v KEEPTTL")), []);
+    assert_eq!(why(&record(7, "SET k v")), [DoubtfulWhy::ExpiryKept]);
+    assert!(DoubtfulWhy::PerhapsRenamed.is_likely());
+}
+
 #[test]
 fn what_one_record_shows() {
     let why = |line: &str| doubtful(0, &record(0, line).args).map(|doubt| doubt.why);

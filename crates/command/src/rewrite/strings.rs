@@ -93,6 +93,12 @@ pub(crate) fn delex(context: &Context, mut call: Call) -> Outcome {
     }
 }
 
+/// `MSETNX key value ...`: up to v1.19 each shard logs its own pairs, also if nothing was set because a key on another shard
+/// existed (v1.11.0 `string_family.cc` MSetNx). Later it is logged as `MSET`.
+pub(crate) fn msetnx(_context: &Context, call: Call) -> Outcome {
+    Ok(call.not_in_sync(Reason::Conditional))
+}
+
 /// `CL.THROTTLE key ...`: computed anew with the clock of whoever executes it.
 pub(crate) fn throttle(_context: &Context, call: Call) -> Outcome {
     Ok(call.not_in_sync(Reason::Conditional))

@@ -158,6 +158,7 @@ pub static FAMILIES: &[Family] = &[
             own("ZINTERSTORE", &["DEL a ; ZADD a 1.5 m", "ZINTERSTORE a 2 b c"]),
             own("ZDIFFSTORE", &["DEL a ; ZADD a 1.5 m", "ZDIFFSTORE a 2 b c"]),
             own("ZRANGESTORE", &["DEL a ; ZADD a 1.5 m", "ZRANGESTORE a b 0 5"]),
+            own("ZINTER", &["ZINTER 2 a b"]),
             own("GEOADD", &["GEOADD a 1.5 2.5 m"]),
             own("GEORADIUS", &["GEORADIUS a 1 2 5 km STORE b", "GEORADIUS a"]),
             own("GEORADIUSBYMEMBER", &["GEORADIUSBYMEMBER a m 5 km STORE b", "GEORADIUSBYMEMBER a"]),
@@ -166,13 +167,17 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         name: "HyperLogLogs",
-        commands: &[own("PFADD", &["PFADD a m"]), own("PFMERGE", &["SET a v ; PING", "PFMERGE a b"])],
+        commands: &[
+            own("PFADD", &["PFADD a m"]),
+            own("PFMERGE", &["SET a v ; PING", "PFMERGE a b"]),
+            own("PFCOUNT", &["PFCOUNT a b"]),
+        ],
     },
     Family {
         name: "Streams",
         commands: &[
-            own("XADD", &["XADD a MINID 1-1 5-1 f v"]),
-            own("XTRIM", &["XTRIM a MINID 1-1", "XTRIM a MAXLEN 0"]),
+            own("XADD", &["XADD a MINID 1-1 5-1 f v", "XADD a MAXLEN ~ 10 * f v"]),
+            own("XTRIM", &["XTRIM a MINID 1-1", "XTRIM a MAXLEN 0", "XTRIM a MAXLEN ~ 10"]),
             own("XDEL", &["XDEL a 1-1"]),
             own("XACK", &["XACK a g 1-1"]),
             own("XCLAIM", &["XCLAIM a g c 0 1-1"]),

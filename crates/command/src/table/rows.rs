@@ -92,7 +92,7 @@ pub(super) static ROWS: &[Spec] = &[
     old("DECRBY", KEY, Counts, Verbatim),
     redis("INCRBYFLOAT", KEY, Counts, (2, 6), Verbatim),
     old("MSET", PAIRS, Overwrite, Split),
-    old("MSETNX", PAIRS, Repeatable, Verbatim),
+    old("MSETNX", PAIRS, Repeatable, rewrite(strings::msetnx)),
     redis("SETBIT", KEY, Repeatable, (2, 2), Verbatim),
     redis("BITFIELD", KEY, Counts, (3, 2), Verbatim),
     // logged as SET; where it stands by itself it may lack the sources of other shards
@@ -171,8 +171,17 @@ pub(super) static ROWS: &[Spec] = &[
     old("ZUNIONSTORE", STORE_COUNTED, Moving, rewrite(store::store)),
     old("ZINTERSTORE", STORE_COUNTED, Moving, rewrite(store::store)),
     redis("ZDIFFSTORE", STORE_COUNTED, Moving, (6, 2), rewrite(store::store)),
-    // HyperLogLogs; PFMERGE is logged as SET
+    // a read that releases up to 1.21 log
+    redis(
+        "ZINTER",
+        Keys::Counted { count: 1, destination: false },
+        Repeatable,
+        (6, 2),
+        Ignore(Ignored::NoEffect),
+    ),
+    // HyperLogLogs; PFMERGE is logged as SET, PFCOUNT by releases up to 1.13
     redis("PFADD", KEY, Repeatable, (2, 8), Verbatim),
+    redis("PFCOUNT", LIST, Repeatable, (2, 8), Ignore(Ignored::NoEffect)),
     redis("PFMERGE", LIST, Moving, (2, 8), rewrite(store::store)),
     // streams
     redis("XADD", KEY, Counts, (5, 0), Verbatim),

@@ -10,6 +10,7 @@ use scenarios::servers::{
     Certificates, Cluster, ClusterOptions, RedisOptions, RedisServer, Simulated, free_port,
 };
 use scenarios::wait;
+use simulator::{Cluster as ClusterMode, Release, Simulator};
 use tempfile::TempDir;
 
 /// What is refused at once is refused within this time, also on a loaded machine.
@@ -207,6 +208,58 @@ fn source_is_plain_redis() {
 }
 
 #[test]
+fn source_is_of_a_release_that_cannot_be_followed() {
+    let target = redis();
+    for (release, named) in [(Release::V1_3, "Dragonfly 1.3.0"), (Release::V1_10, "Dragonfly 1.10.0")] {
+        let source = Simulated::start_with(Simulator::builder().release(release));
+        let words = ["source", &source.addr(), named, "upgrade it to 1.11.0 or later"];
+        refused(standalone(&source.addr(), &target), 64, &words);
+        assert_eq!(source.handle().crashes(), 0);
+        assert!(source.handle().attachments().is_empty());
+    }
+    // The user may ask for nothing, so that only the greeting tells.
+    for (release, named) in [(Release::V1_3, "1.0 to 1.3"), (Release::V1_10, "1.4 to 1.10")] {
+        let builder = Simulator::builder().release(release).replication_user("sync", SECRET);
+        let source = Simulated::start_with(builder);
+        let settings =
+            standalone(&source.addr(), &target).set("source.username", "sync").set("source.password", SECRET);
+        refused(settings, 64, &["source", &source.addr(), named, "upgrade it to 1.11.0 or later"]);
+        assert_eq!(source.handle().crashes(), 0);
+    }
+}
+
+#[test]
+fn source_is_a_part_of_a_cluster() {
+    let target = redis();
+    for (cluster, named) in [
+        (ClusterMode::UpTo(8_191), "its part, one of 2 masters"),
+        (ClusterMode::Unconfigured, "no slots yet"),
+    ] {
+        let source = Simulated::start_with(Simulator::builder().cluster(cluster));
+        let words = ["source", &source.addr(), named, "a master that has all slots"];
+        refused(standalone(&source.addr(), &target), 64, &words);
+        assert!(source.handle().attachments().is_empty());
+    }
+    // One server that calls itself a cluster has everything.
+    let source = Simulated::start_with(Simulator::builder().cluster(ClusterMode::Emulated));
+    for n in 0..200 {
+        source.client().call(&["SET", &format!("{{user:{}}}:{n}", n % 20), "v"]);
+    }
+    let mut program = Df2redis::replicate(standalone(&source.addr(), &target));
+    program.wait_ready(AT_ONCE);
+    for n in 0..200 {
+        source.client().call(&[
+            "RENAME",
+            &format!("{{user:{}}}:{n}", n % 20),
+            &format!("{{user:{}}}:new:{n}", n % 20),
+        ]);
+    }
+    let read = |endpoint| move || read_server(&endpoint);
+    let keys = scenarios::logical::wait_equal(AT_ONCE, read(source.endpoint()), read(target.endpoint()));
+    assert_eq!(keys, 200);
+}
+
+#[test]
 fn target_is_not_a_cluster() {
     let (source, target) = (Simulated::start(), redis());
     let settings = Settings::replicate(&source.addr(), "redis-cluster", &[target.addr()]);
@@ -242,12 +295,28 @@ fn nothing_listening() {
         "redis-standalone",
         std::slice::from_ref(&nowhere),
     ));
-    for (program, side) in [(&mut no_source, "source"), (&mut no_target, "target")] {
+    // A replica may be on its way to become the master: it is given the same time. Releases before 1.24 do not refuse by
+    // themselves.
+    let replicas = [Release::V1_23, Release::V1_40].map(|release| {
+        let replica = Simulated::start_with(Simulator::builder().release(release));
+        replica.handle().become_replica();
+        replica
+    });
+    let mut followers = replicas.each_ref().map(|r| Df2redis::replicate(standalone(&r.addr(), &target)));
+    let mut all = vec![
+        (&mut no_source, "source", nowhere.clone(), "cannot reach"),
+        (&mut no_target, "target", nowhere.clone(), "cannot reach"),
+    ];
+    let addrs = replicas.each_ref().map(Simulated::addr);
+    let told = "is itself a replica; point source.addr at its master";
+    all.extend(followers.iter_mut().zip(addrs).map(|(program, addr)| (program, "source", addr, told)));
+    for (program, side, addr, told) in all {
         let output = program.wait_exit(Duration::from_secs(100));
-        assert_refused(&output, 75, &[side, &nowhere, "cannot reach", "gave up after 60 s"]);
-        let tries = output.stderr.lines().filter(|line| line.contains(&nowhere)).count();
+        assert_refused(&output, 75, &[side, &addr, told, "gave up after 60 s"]);
+        let tries = output.stderr.lines().filter(|line| line.contains(&addr)).count();
         assert!(tries >= 5, "a line per try is expected:\n{}", output.stderr);
     }
+    assert!(replicas.iter().all(|replica| replica.handle().attachments().is_empty()));
 }
 
 // ---- the checkpoint -------------------------------------------------------------------------

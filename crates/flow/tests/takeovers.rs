@@ -103,6 +103,21 @@ async fn a_replica_that_took_over_goes_on_with_the_old_masters_records() {
     }
 }
 
+/// What releases before 1.34 have in its place can lose records, or they have nothing.
+#[tokio::test]
+async fn an_older_replica_that_took_over_is_not_asked_to_go_on() {
+    for release in [Release::V1_11, Release::V1_20, Release::V1_28_32, Release::V1_31] {
+        let (old, new) = (start(release, 1).await, start(release, 2).await);
+        let (_attachment, _) = follow(&old).await;
+        new.promote(old.begin_takeover());
+        let (resume, parting) = at_the_end(&old);
+        old.shut_down();
+        write(&new, 3, "after");
+        let attachment = attach_after(&options(&new), Some(&resume), Some(&parting)).await.unwrap();
+        assert!(in_doubt(&attachment).contains("does not keep LSNs"), "{release:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_replica_promoted_while_behind_is_not_asked_to_go_on() {
     let (old, new) = (start(Release::V1_40, 1).await, start(Release::V1_40, 2).await);

@@ -36,6 +36,8 @@ struct Server {
     /// A name for the operator where it is no Dragonfly.
     other: Option<String>,
     replica: bool,
+    /// The slots that it has, in words, where it does not have all of them.
+    part_of_cluster: Option<String>,
 }
 
 impl Control {
@@ -57,8 +59,16 @@ impl Control {
         pong(connection.addr(), &reply)?;
         let server = ask_server(&mut connection).await?;
         let addr = connection.addr().to_owned();
+        let release = server.dragonfly_version.as_deref().and_then(Release::parse);
+        let unsupported = |release: String| Error::UnsupportedRelease { addr: addr.clone(), release };
+        if let Some(release) = release.filter(|release| !release.is_supported()) {
+            return Err(unsupported(release.to_string()));
+        }
         if server.replica {
             return Err(Error::SourceIsReplica { addr });
+        }
+        if let Some(slots) = server.part_of_cluster {
+            return Err(Error::PartOfCluster { addr, slots });
         }
         let port = identity.listening_port.to_string();
         replconf(&mut connection, &["listening-port", &port]).await?;
@@ -74,8 +84,13 @@ impl Control {
             reply if reply.is_ok() => return Err(not_dragonfly(addr, &server)),
             reply => Greeting::parse(reply).map_err(|reason| Error::unknown(&addr, REQUEST, reason))?,
         };
-        if let Some(text) = &server.dragonfly_version {
-            greeting.release = Release::parse(text);
+        match greeting.version {
+            None => return Err(unsupported("1.0 to 1.3".to_owned())),
+            Some(0 | 1) => return Err(unsupported("1.4 to 1.10".to_owned())),
+            Some(_) => {}
+        }
+        if server.dragonfly_version.is_some() {
+            greeting.release = release;
             greeting.custom_build = greeting.release.is_none();
         } else {
             greeting.release = known_release;
@@ -170,6 +185,9 @@ async fn ask_server(connection: &mut Connection) -> Result<Server, Error> {
     } else {
         warn!(addr = connection.addr(), "the user may run neither INFO nor HELLO, release unknown");
     }
+    if server.dragonfly_version.is_some() {
+        server.part_of_cluster = ask_slots(connection).await?;
+    }
     // Replicas of later releases refuse by themselves.
     let release = server.dragonfly_version.as_deref().and_then(Release::parse);
     if release.is_some_and(|r| !r.refuses_replicas_of_replicas()) {
@@ -178,6 +196,52 @@ async fn ask_server(connection: &mut Connection) -> Result<Server, Error> {
             info_field(reply.as_str().unwrap_or_default(), "role").is_some_and(|r| r != "master");
     }
     Ok(server)
+}
+
+/// Which slots a master in cluster mode has, if not all. In emulated mode it has all; in the real one it depends, and
+/// before it is told there is an error line (v1.11.0 to v1.40.1 `cluster_family.cc` ClusterSlots). A user who may not ask
+/// leaves the answer open.
+async fn ask_slots(connection: &mut Connection) -> Result<Option<String>, Error> {
+    let info = connection.call(&["INFO", "cluster"]).await?;
+    if info.as_str().and_then(|text| info_field(text, "cluster_enabled")) != Some("1") {
+        return Ok(None);
+    }
+    let reply = connection.call(&["CLUSTER", "SLOTS"]).await?;
+    match &reply {
+        Reply::Array(ranges) => Ok(own_slots(ranges)),
+        Reply::Error(line) if line.starts_with(b"NOPERM") => {
+            warn!(
+                addr = connection.addr(),
+                "the user may not run CLUSTER, it is not known which slots the source has"
+            );
+            Ok(None)
+        }
+        Reply::Error(_) => Ok(Some("no slots yet".to_owned())),
+        _ => Ok(None),
+    }
+}
+
+/// `None`: one master has all of them. Each range is `[from, to, [ip, port, id], replicas...]`; the first master named is
+/// the one that is told about, whichever it is.
+fn own_slots(ranges: &[Reply]) -> Option<String> {
+    let mut masters = Vec::new();
+    let (mut slots, mut words) = (0, Vec::new());
+    for range in ranges {
+        let [from, to, master, ..] = range.as_array()? else { return None };
+        let master = master.as_array()?.get(..2)?;
+        if !masters.contains(&master) {
+            masters.push(master);
+        }
+        let (from, to) = (from.as_integer()?, to.as_integer()?);
+        slots += to - from + 1;
+        words.push(format!("{from}-{to}"));
+    }
+    match (masters.len(), slots) {
+        (1, 16_384) => None,
+        (0, _) => Some("no slots".to_owned()),
+        (1, _) => Some(format!("the slots {}", words.join(","))),
+        (masters, _) => Some(format!("its part, one of {masters} masters,")),
+    }
 }
 
 impl Server {

@@ -2,6 +2,8 @@
 
 use resp::{Class, Reply, printable};
 
+use crate::release::Release;
+
 /// Why a source could not be greeted, or refused a request. The text is one line: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +23,28 @@ pub enum Error {
     SourceIsReplica {
         /// host:port as configured.
         addr: String,
+    },
+    /// The release is too old to be followed.
+    #[error(
+        "{addr} is Dragonfly {release}, whose journal cannot be taken up where it was left; upgrade it to {} or later",
+        Release::OLDEST
+    )]
+    UnsupportedRelease {
+        /// host:port as configured.
+        addr: String,
+        /// What it says it is.
+        release: String,
+    },
+    /// The server is one of several masters of a cluster, or not yet one.
+    #[error(
+        "{addr} has only {slots} of a Dragonfly cluster: keys would be missing, and be removed from a target that has them; \
+         replicate from a master that has all slots, such as one with --cluster_mode=emulated"
+    )]
+    PartOfCluster {
+        /// host:port as configured.
+        addr: String,
+        /// The slots it has, in words.
+        slots: String,
     },
     /// The command is allowed on the admin port only.
     #[error("{addr} allows {request} on its admin port only; use the admin port as source.addr")]
@@ -91,9 +115,13 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::Connection(e) => e.class(),
-            Error::NotDragonfly { .. } => Class::Mismatch,
-            Error::SourceIsReplica { .. } | Error::AdminOnly { .. } => Class::AskOperator,
-            Error::Busy { .. }
+            Error::NotDragonfly { .. } | Error::UnsupportedRelease { .. } | Error::PartOfCluster { .. } => {
+                Class::Mismatch
+            }
+            Error::AdminOnly { .. } => Class::AskOperator,
+            // A replica may be on its way to become the master.
+            Error::SourceIsReplica { .. }
+            | Error::Busy { .. }
             | Error::BadMasterId { .. }
             | Error::SyncIdNotFound { .. }
             | Error::InvalidState { .. } => Class::Retry,

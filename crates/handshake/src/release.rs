@@ -29,6 +29,11 @@ pub enum ResumeStyle {
 }
 
 impl Release {
+    /// The oldest one that can be followed. Earlier ones name the database only where it changes, so that their journal
+    /// cannot be taken up at a record, and take no LSN (`journal_slice.cc` AddLogRecord, `dflycmd.cc` Flow, v1.10.0
+    /// against v1.11.0).
+    pub const OLDEST: Release = Release::new(1, 11, 0);
+
     /// A release by its numbers.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Release { major, minor, patch }
@@ -48,6 +53,11 @@ impl Release {
         numbers.next().is_none().then_some(Release { major, minor, patch })
     }
 
+    /// Whether this release can be followed.
+    pub fn is_supported(self) -> bool {
+        self >= Release::OLDEST
+    }
+
     /// How this release resumes (`dflycmd.cc` Flow and StartStable, compared across tags).
     pub fn resume_style(self) -> ResumeStyle {
         let maintenance = self.major == 1 && self.minor == 28 && self.patch >= 32;
@@ -58,6 +68,18 @@ impl Release {
             (1, 21..=30) => ResumeStyle::None,
             (1, 31..=34) => ResumeStyle::Rdb,
             _ => ResumeStyle::Journal,
+        }
+    }
+
+    /// Records of each flow that it keeps for a resume if it is not told otherwise; `None` where it keeps them by time.
+    /// 0: it keeps none, whatever it is told (`journal_slice.cc` AddLogRecord and `--shard_repl_backlog_len`, compared
+    /// across tags).
+    pub fn default_backlog(self) -> Option<u64> {
+        match (self.major, self.minor, self.patch) {
+            (1, 11..=13, _) | (1, 14, 0) | (1, 28, 32..) | (1, 31..=33, _) => Some(1_024),
+            (1, 34..=40, _) => Some(8_192),
+            (1, ..=30, _) | (0, ..) => Some(0),
+            _ => None,
         }
     }
 

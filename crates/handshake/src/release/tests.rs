@@ -23,6 +23,28 @@ fn releases_are_read_from_what_servers_print() {
 }
 
 #[test]
+fn what_is_kept_for_a_resume_changes_where_the_releases_did() {
+    for (text, backlog) in [
+        ("1.11.0", Some(1_024)),
+        ("1.14.0", Some(1_024)),
+        ("1.14.1", Some(0)),
+        ("1.20.1", Some(0)),
+        ("1.28.2", Some(0)),
+        ("1.28.32", Some(1_024)),
+        ("1.30.3", Some(0)),
+        ("1.31.0", Some(1_024)),
+        ("1.33.1", Some(1_024)),
+        ("1.34.0", Some(8_192)),
+        ("1.40.1", Some(8_192)),
+        ("1.41.0", None),
+        ("2.0.0", None),
+    ] {
+        assert_eq!(Release::parse(text).unwrap().default_backlog(), backlog, "{text}");
+    }
+    assert!(Release::OLDEST.is_supported() && !Release::new(1, 10, 9).is_supported());
+}
+
+#[test]
 fn resume_styles_change_where_the_releases_did() {
     use ResumeStyle::{Journal, None, Rdb};
     let expected = [

@@ -83,7 +83,7 @@ async fn replay(meta: &Value) {
     }
     control.start_stable(limit).await.unwrap();
 
-    let said = |words: &String| words != "INFO server" && !words.starts_with("DFLY FLOW");
+    let said = |words: &String| !words.starts_with("INFO ") && !words.starts_with("DFLY FLOW");
     let said: Vec<String> = peer.commands().into_iter().filter(said).collect();
     let recorded: Vec<String> = recorded
         .into_iter()

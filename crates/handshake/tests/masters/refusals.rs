@@ -18,6 +18,12 @@ async fn refusal(rules: &[(&str, &str)]) -> (Error, Peer) {
     (error, peer)
 }
 
+/// A greeting of so many elements.
+fn array(elements: usize, ordinal: u32) -> String {
+    let all = [format!("+{REPLID}"), "+SYNC7".into(), ":16".into(), format!(":{ordinal}")];
+    format!("*{elements}\r\n{}", all[..elements].join("\r\n"))
+}
+
 #[tokio::test]
 async fn a_real_redis_is_no_source() {
     let server = RedisServer::plain::<&str>(&[]);
@@ -51,7 +57,7 @@ async fn other_servers_are_named() {
 async fn a_replica_is_no_source() {
     let (error, _) = refusal(&[("REPLCONF", "-ERR Replicating a replica is unsupported")]).await;
     assert!(matches!(error, Error::SourceIsReplica { .. }), "{error:?}");
-    assert_eq!(error.class(), Class::AskOperator);
+    assert_eq!(error.class(), Class::Retry, "it may be on its way to become the master");
 
     // Before 1.24 a replica accepts the attachment, so it is asked.
     let old = ("INFO server", "$0\r\ndragonfly_version:df-v1.23.2");
@@ -61,6 +67,58 @@ async fn a_replica_is_no_source() {
     assert!(!peer.commands().iter().any(|c| c.starts_with("REPLCONF")));
     let peer = Peer::ruled(master(&[old, ("INFO replication", "$0\r\nrole:master")])).await;
     greet(&peer).await.unwrap();
+}
+
+#[tokio::test]
+async fn releases_before_1_11_are_no_source() {
+    let noperm = "-NOPERM no permissions";
+    let (three, four) = (array(3, 0), array(4, 1));
+    let named = ("INFO server", "$0\r\ndragonfly_version:df-v1.10.0");
+    let custom = ("INFO server", "$0\r\ndragonfly_version:df-dev");
+    for (rules, expected) in [
+        (vec![named], "1.10.0"),
+        (vec![("INFO", noperm), ("HELLO", noperm), ("REPLCONF capa dragonfly", &three)], "1.0 to 1.3"),
+        (vec![("INFO", noperm), ("HELLO", noperm), ("REPLCONF capa dragonfly", &four)], "1.4 to 1.10"),
+        (vec![custom, ("REPLCONF capa dragonfly", &four)], "1.4 to 1.10"),
+    ] {
+        let (error, peer) = refusal(&rules).await;
+        assert!(
+            matches!(&error, Error::UnsupportedRelease { release, .. } if release == expected),
+            "{error:?}"
+        );
+        assert_eq!(error.class(), Class::Mismatch);
+        assert!(error.to_string().contains("upgrade it to 1.11.0 or later"), "{error}");
+        assert!(!peer.commands().iter().any(|c| c.starts_with("REPLCONF CLIENT")));
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_a_cluster_is_no_source() {
+    let on = ("INFO cluster", "$0\r\n# Cluster\r\ncluster_enabled:1");
+    let node = |port: u16| format!("*3\r\n$1\r\na\r\n:{port}\r\n$1\r\nx\r\n");
+    let range = |from: u16, to: u16, port: u16| format!("*3\r\n:{from}\r\n:{to}\r\n{}", node(port));
+    let slots = |ranges: &[String]| format!("*{}\r\n{}", ranges.len(), ranges.concat()).trim_end().to_owned();
+    let (half, rest) = (range(0, 8_191, 1), range(8_192, 16_383, 2));
+    let shared = slots(&[half.clone(), rest]);
+    let own = slots(std::slice::from_ref(&half));
+    for (reply, expected) in [
+        (shared.as_str(), "its part, one of 2 masters,"),
+        (own.as_str(), "the slots 0-8191"),
+        ("*0", "no slots"),
+        ("-ERR Cluster is not yet configured", "no slots yet"),
+    ] {
+        let (error, peer) = refusal(&[on, ("CLUSTER SLOTS", reply)]).await;
+        assert!(matches!(&error, Error::PartOfCluster { slots, .. } if slots == expected), "{error:?}");
+        assert_eq!(error.class(), Class::Mismatch);
+        assert!(!peer.commands().iter().any(|c| c.starts_with("REPLCONF")));
+    }
+    // All of them, in the emulated mode or in two ranges; or the user may not ask.
+    let whole = slots(&[range(0, 16_383, 1)]);
+    let two = slots(&[half, range(8_192, 16_383, 1)]);
+    for reply in [whole.as_str(), two.as_str(), "-NOPERM no permissions"] {
+        let peer = Peer::ruled(master(&[on, ("CLUSTER SLOTS", reply)])).await;
+        greet(&peer).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -73,7 +73,10 @@ impl Replica {
         self.status.set_repair_off(refused.clone());
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
         let told = side.backlog().await.or(self.settings.backlog_records);
-        let backlog = match (told, attachment.greeting.release.and_then(default_backlog)) {
+        let greeting = &attachment.greeting;
+        let backlog = match (told, greeting.release.and_then(Release::default_backlog)) {
+            _ if greeting.resume_style() == flow::ResumeStyle::None => Backlog::NoResume,
+            (_, Some(0)) => Backlog::Known(0),
             (Some(records), _) => Backlog::Known(records),
             (None, Some(records)) => Backlog::Assumed(records),
             (None, None) => Backlog::Unknown,
@@ -297,15 +300,5 @@ impl Replica {
                 Ok(())
             }
         }
-    }
-}
-
-/// How many records of each flow a release keeps by default that does not tell (v1.40.1 answers no `CONFIG GET
-/// shard_repl_backlog_len`); `None` where it keeps them by time. It may have been started with another number.
-fn default_backlog(release: Release) -> Option<u64> {
-    match (release.major, release.minor) {
-        (1, 34..=40) => Some(8_192),
-        (1, ..=33) => Some(1_024),
-        _ => None,
     }
 }

@@ -81,7 +81,8 @@ pub struct Pace {
 impl Pace {
     /// For a source that keeps `backlog` records of each flow: what is stored never falls more than a quarter behind.
     pub fn for_backlog(backlog: Option<u64>) -> Pace {
-        let quarter = backlog.map_or(u64::MAX, |records| (records / 4).max(1));
+        // Nothing is to be stayed within where none are kept.
+        let quarter = backlog.filter(|records| *records > 0).map_or(u64::MAX, |records| (records / 4).max(1));
         Pace { records: quarter.div_ceil(2).min(1_000), window: quarter.saturating_mul(4).min(8_192) }
     }
 

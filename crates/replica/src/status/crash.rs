@@ -22,9 +22,11 @@ pub enum Backlog {
     /// Nothing is known.
     #[default]
     Unknown,
-    /// The default of its release; it may have been started with another number.
+    /// Its release resumes nothing, whatever it keeps.
+    NoResume,
+    /// The default of its release; it does not tell (v1.40.1 answers no `CONFIG GET shard_repl_backlog_len`), and may have been started with another number.
     Assumed(u64),
-    /// It told, or the configuration says so.
+    /// It told, its release keeps none, or the configuration says so.
     Known(u64),
 }
 
@@ -32,7 +34,7 @@ impl Backlog {
     /// The number to go by, assumed or not.
     pub fn records(self) -> Option<u64> {
         match self {
-            Backlog::Unknown => None,
+            Backlog::Unknown | Backlog::NoResume => None,
             Backlog::Assumed(records) | Backlog::Known(records) => Some(records),
         }
     }
@@ -82,7 +84,7 @@ pub(crate) enum Stored {
 pub(crate) fn report(stored: Stored, backlog: Backlog, flows: &[Flow], under_repair: u64) -> CrashReport {
     let records_behind = flows.iter().map(|flow| flow.behind).max().unwrap_or(0);
     let (known, assumed) = match backlog {
-        Backlog::Unknown => (None, None),
+        Backlog::Unknown | Backlog::NoResume => (None, None),
         Backlog::Assumed(records) => (None, Some(records)),
         Backlog::Known(records) => (Some(records), None),
     };
@@ -97,6 +99,11 @@ pub(crate) fn report(stored: Stored, backlog: Backlog, flows: &[Flow], under_rep
         (Stored::Nothing, _) => CrashReport {
             restart: Restart::Full,
             why: "no full sync was completed, so no position is stored".into(),
+            ..base
+        },
+        (Stored::Position, Backlog::NoResume) => CrashReport {
+            restart: Restart::Full,
+            why: "this release of the source resumes nothing: a full sync follows every break".into(),
             ..base
         },
         (Stored::Position, _) => {

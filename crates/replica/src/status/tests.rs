@@ -96,6 +96,13 @@ fn what_a_crash_costs_is_told_with_its_numbers() {
         );
     }
     assert_eq!(crash::report(Stored::Unknown, Backlog::Unknown, &[], 0).restart, Restart::Unknown);
+    // A release that resumes nothing takes a full sync even if nothing was written since; one that only keeps nothing does not.
+    let still = flows.map(|flow| Flow { behind: 0, ..flow });
+    let report = crash::report(Stored::Position, Backlog::NoResume, &still, 0);
+    assert_eq!((report.restart, report.backlog_records), (Restart::Full, None));
+    assert!(report.why.contains("resumes nothing"), "{}", report.why);
+    assert_eq!(crash::report(Stored::Position, Backlog::Known(0), &still, 0).restart, Restart::Partial);
+    assert_eq!(crash::report(Stored::Position, Backlog::Known(0), &flows, 0).restart, Restart::Full);
 }
 
 #[test]

@@ -305,7 +305,7 @@ fn a_forbidden_read_is_told_by_the_real_one() {
     for (user, may) in [("reader", true), ("writer", false)] {
         let mut connect = resp::ConnectOptions::new(source.addr());
         connect.username = Some(user.to_owned());
-        connect.password = Some("secret".into());
+        connect.password = "secret".into();
         let mut reader =
             Reader::new(ReaderOptions::new(connect, directory.path().into()), Rules::all()).unwrap();
         let permission = on_runtime(reader.may_read()).unwrap();

@@ -52,7 +52,8 @@ fn supervised(
         let hangups =
             signal(SignalKind::hangup()).map_err(|error| Failure::failed(format!("no signals: {error}")))?;
         let throttle = settings.throttle.clone();
-        let reload = Reload { config: config.clone(), load, terminal: terminal.clone(), throttle };
+        let passwords = settings.passwords.clone();
+        let reload = Reload { config: config.clone(), load, terminal: terminal.clone(), throttle, passwords };
         tokio::select! {
             biased;
             result = async {

@@ -11,7 +11,7 @@ use command::{Filter, FilterRules, JsonAs, Mapping, MissingKind, Pattern, Rule, 
 use config::mapping::Choice;
 use config::{Config, Conflict, Databases, ExistingData, Foreign, JsonType, MemberTtl, TargetType, Types};
 use flow::SourceOptions;
-use resp::{ConnectOptions, Tls, TlsOptions};
+use resp::{ConnectOptions, Password, Tls, TlsOptions};
 use router::{Expected, TargetOptions};
 use rules::Rules;
 
@@ -21,6 +21,15 @@ use crate::throttle::Throttle;
 
 /// Announced to the source where the configuration names no port.
 const LISTENING_PORT: u16 = 6380;
+
+/// The passwords of both sides.
+#[derive(Debug, Clone)]
+pub struct Passwords {
+    /// Of every source.
+    pub source: Password,
+    /// Of every node of the target.
+    pub target: Password,
+}
 
 /// What the engine is told.
 #[derive(Debug, Clone)]
@@ -35,6 +44,8 @@ pub struct Settings {
     pub conflict: Conflict,
     /// How many commands a second go to the target; shared with whoever may change it.
     pub throttle: Arc<Throttle>,
+    /// What both sides are logged in to with; shared with whoever may change it.
+    pub passwords: Passwords,
     /// What this replication is called.
     pub task_name: Option<String>,
     /// Directory of the checkpoint.
@@ -79,6 +90,10 @@ impl Settings {
     pub fn new(config: &Config) -> Result<Settings, Error> {
         let source_tls = tls(config.source.tls.as_ref())?;
         let target_tls = tls(config.target.tls.as_ref())?;
+        let passwords = Passwords {
+            source: config.source.password.clone().into(),
+            target: config.target.password.clone().into(),
+        };
         let sources = config
             .source
             .addrs
@@ -86,7 +101,7 @@ impl Settings {
             .map(|addr| {
                 let mut connect = ConnectOptions::new(addr.to_string());
                 connect.username = config.source.username.clone();
-                connect.password = config.source.password.clone();
+                connect.password = passwords.source.clone();
                 connect.tls = source_tls.clone();
                 SourceOptions::new(
                     connect,
@@ -102,7 +117,7 @@ impl Settings {
             .map(|addr| {
                 let mut connect = ConnectOptions::new(addr.to_string());
                 connect.username = config.target.username.clone();
-                connect.password = config.target.password.clone();
+                connect.password = passwords.target.clone();
                 connect.tls = target_tls.clone();
                 connect
             })
@@ -118,6 +133,7 @@ impl Settings {
             on_existing_data: config.target.on_existing_data,
             conflict: config.conflict,
             throttle: Arc::new(Throttle::new(config.limits.qps)),
+            passwords,
             task_name: config.task_name.clone(),
             checkpoint_dir: config.checkpoint.dir.clone(),
             checkpoint_interval: config.checkpoint.interval,

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -14,6 +14,7 @@ use tokio_rustls::rustls::{self, pki_types::ServerName};
 
 use crate::error::{Error, printable};
 use crate::network::{Network, Stream};
+use crate::password::Password;
 use crate::reply::{Limits, Reply, ReplyDecoder};
 use crate::request::write_command;
 use crate::socket::{self, Reader, Writer};
@@ -29,7 +30,7 @@ pub struct ConnectOptions {
     /// ACL user; the server's default user without it. Ignored without a password.
     pub username: Option<String>,
     /// Password; no AUTH is sent without it.
-    pub password: Option<SecretString>,
+    pub password: Password,
     /// TLS instead of plain TCP.
     pub tls: Option<Tls>,
     /// For each of: TCP connect, TLS session, AUTH.
@@ -48,7 +49,7 @@ impl ConnectOptions {
         ConnectOptions {
             addr: addr.into(),
             username: None,
-            password: None,
+            password: Password::default(),
             tls: None,
             connect_timeout: Duration::from_secs(5),
             reply_timeout: Duration::from_secs(30),
@@ -186,7 +187,7 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, options: &ConnectOptions) -> Result<(), Error> {
-        let Some(password) = &options.password else { return Ok(()) };
+        let Some(password) = options.password.current() else { return Ok(()) };
         let password = password.expose_secret();
         let reply = match &options.username {
             Some(user) => self.call_within(options.connect_timeout, &["AUTH", user, password]).await?,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use config::Config;
+use replica::settings::Passwords;
 use replica::throttle::Throttle;
 use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 use crate::logging::Terminal;
 
 /// The settings that are applied at once. Everything else is built into connections, checkpoint and spool.
-const APPLIED: [&str; 2] = ["logging.level", "limits.qps"];
+const APPLIED: [&str; 4] = ["logging.level", "limits.qps", "source.password", "target.password"];
 
 /// A run that can read its configuration again.
 pub(crate) struct Reload<F> {
@@ -23,6 +24,8 @@ pub(crate) struct Reload<F> {
     pub(crate) terminal: Terminal,
     /// How many commands a second.
     pub(crate) throttle: Arc<Throttle>,
+    /// For connections to come.
+    pub(crate) passwords: Passwords,
 }
 
 impl<F: Fn() -> Result<Config, Failure>> Reload<F> {
@@ -59,6 +62,14 @@ impl<F: Fn() -> Result<Config, Failure>> Reload<F> {
         if self.config.limits != new.limits {
             self.throttle.set(new.limits.qps);
             self.config.limits = new.limits;
+        }
+        if applied.contains(&"source.password") {
+            self.passwords.source.change(new.source.password.clone());
+            self.config.source.password = new.source.password;
+        }
+        if applied.contains(&"target.password") {
+            self.passwords.target.change(new.target.password.clone());
+            self.config.target.password = new.target.password;
         }
         info!(applied = list(&applied), "configuration reloaded");
         if !later.is_empty() {

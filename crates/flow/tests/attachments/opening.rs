@@ -68,7 +68,7 @@ async fn every_connection_logs_in() {
     let mut peer = granting(3).await;
     let mut options = options(&peer);
     options.connect.username = Some("sync".to_owned());
-    options.connect.password = Some("geheim".to_owned().into());
+    options.connect.password = "geheim".into();
     let _attachment = flow::attach(&options, None).await.unwrap();
     let events = peer.wait_for(|_| true).await;
     for connection in 0..4 {

@@ -55,7 +55,7 @@ async fn a_silent_server_is_left_after_the_timeout() {
     assert!(matches!(error, Error::Closed { .. }), "a late reply must not answer another request: {error:?}");
 
     let mut options = impatient(&addr);
-    options.password = Some("x".to_owned().into());
+    options.password = "x".into();
     assert!(matches!(Connection::open(&options).await, Err(Error::Timeout { .. })));
 }
 

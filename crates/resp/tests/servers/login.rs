@@ -7,7 +7,7 @@ use resp::{Class, ConnectOptions, Connection, Error, Reply};
 fn login(server: &RedisServer, user: Option<&str>, password: &str) -> ConnectOptions {
     ConnectOptions {
         username: user.map(str::to_owned),
-        password: Some(password.to_owned().into()),
+        password: password.into(),
         ..ConnectOptions::new(&server.addr)
     }
 }

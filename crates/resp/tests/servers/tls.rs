@@ -43,7 +43,7 @@ async fn calls_logins_and_halves() {
     let certs = Certificates::make();
     let server = tls_server(&certs, &["--tls-auth-clients", "no", "--requirepass", "geheim"]);
     let mut options = options(&server.addr, &trusting(&certs));
-    options.password = Some("geheim".to_owned().into());
+    options.password = "geheim".into();
     let mut connection = Connection::open(&options).await.unwrap();
     let value = Bytes::from(vec![7u8; 3 << 20]);
     let set = vec![Bytes::from_static(b"SET"), Bytes::from_static(b"k"), value.clone()];
@@ -62,7 +62,7 @@ async fn calls_logins_and_halves() {
     }
     assert_eq!(&buf[..], b"+PONG\r\n");
 
-    options.password = Some("falsch".to_owned().into());
+    options.password = "falsch".into();
     assert!(matches!(Connection::open(&options).await, Err(Error::AuthRejected { .. })));
 }
 

@@ -50,7 +50,7 @@ async fn named_connections_end_on_every_node_of_a_cluster() {
 fn options_of(server: &RedisServer, user: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(server.addr());
     options.username = Some(user.into());
-    options.password = Some("secret".to_owned().into());
+    options.password = "secret".into();
     options
 }
 

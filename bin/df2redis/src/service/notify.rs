@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use tracing::warn;
 
+/// What a start asks for each time it shows that it is at work, and a stop once. The manager ends the process when it was
+/// silent for so long and its own time limit (`TimeoutStartSec=`, `TimeoutStopSec=`) is over as well.
+const EXTENSION: Duration = Duration::from_secs(15);
+
 /// The way to the service manager; without one everything is said to nobody.
 #[derive(Debug)]
 pub(crate) struct Notifier {
@@ -46,6 +50,14 @@ impl Notifier {
         }
     }
 
+    /// `EXTEND_TIMEOUT_USEC=`, as long as `READY=1` was not said: the start is at work and asks for this much more time,
+    /// counted from now.
+    pub(crate) fn starting(&self) {
+        if !self.stopping.load(Relaxed) && !self.ready.load(Relaxed) {
+            self.send(&format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros()));
+        }
+    }
+
     /// `STATUS=`: one line for `systemctl status`.
     pub(crate) fn status(&self, line: &str) {
         self.send(&format!("STATUS={}", line.replace('\n', " ")));
@@ -56,10 +68,11 @@ impl Notifier {
         self.send("WATCHDOG=1");
     }
 
-    /// `STOPPING=1`, the first time.
+    /// `STOPPING=1`, the first time, with the time that a stop takes at most.
     pub(crate) fn stopping(&self) {
         if !self.stopping.swap(true, Relaxed) {
-            self.send("STOPPING=1\nSTATUS=stopping");
+            let longest = EXTENSION.as_micros();
+            self.send(&format!("STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC={longest}"));
         }
     }
 

@@ -38,6 +38,9 @@ pub(crate) async fn watch(status: Arc<Status>, notifier: Arc<Notifier>) {
         let attached = matches!(status.phase().0, Phase::Snapshot | Phase::Barrier | Phase::Stable);
         if told.line.is_none_or(|last| last.elapsed() >= LINE) {
             notifier.status(&line(&status.report()));
+            if told.stuck.is_empty() {
+                notifier.starting();
+            }
             told.line = Some(Instant::now());
         }
         if attached {

@@ -84,7 +84,7 @@ fn the_service_manager_is_told_ready_status_watchdog_and_stopping() {
     process.signal("TERM");
     manager.wait_for("STOPPING=1", |said| said == "STOPPING=1");
     assert_eq!(process.wait(), 0, "{}", scene.log());
-    assert_eq!(manager.count("STOPPING=1"), 1);
+    assert_eq!((manager.count("STOPPING=1"), manager.count("EXTEND_TIMEOUT_USEC=15000000")), (1, 1));
 }
 
 #[test]
@@ -98,9 +98,16 @@ fn it_is_not_ready_before_it_is_attached() {
     manager.wait_for("where it stands", |said| said.starts_with("STATUS=starting"));
     manager.said.clear();
     manager.wait_for("another line", |said| said.starts_with("STATUS=starting"));
+    // As long as it is at work it asks for more time, in microseconds.
+    manager.wait_for("a longer start", |said| said == "EXTEND_TIMEOUT_USEC=15000000");
     assert_eq!((manager.count("READY=1"), manager.count("WATCHDOG=1")), (0, 0));
     scene.target.resume();
     manager.wait_for("READY=1", |said| said == "READY=1");
+    manager.said.clear();
+    manager.wait_for("a line", |said| said.starts_with("STATUS="));
+    manager.said.clear();
+    manager.wait_for("another line", |said| said.starts_with("STATUS="));
+    assert_eq!(manager.count("EXTEND_TIMEOUT_USEC=15000000"), 0, "the start is over");
 }
 
 fn reloaded(scene: &Scene, times: usize) {

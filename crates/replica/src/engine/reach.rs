@@ -38,6 +38,7 @@ impl Replica {
         let stored: Vec<Mark> = state.nodes.iter().map(startup::mark).collect();
         let (standing, compared) = loop {
             // In this order: what becomes of a node behind the comparison is told by its standing.
+            self.status.attempting();
             let found = tokio::select! {
                 biased;
                 () = told_to_stop(&self.stop) => return (None, None),
@@ -107,6 +108,7 @@ impl Replica {
         }
         let name = connections(ledger);
         loop {
+            self.status.attempting();
             let retired = tokio::select! {
                 biased;
                 () = told_to_stop(&self.stop) => return Ok(false),
@@ -161,6 +163,7 @@ impl Replica {
         let began = Instant::now();
         let mut pause = Duration::from_millis(200);
         loop {
+            self.status.attempting();
             let connected = tokio::select! {
                 biased;
                 () = told_to_stop(&self.stop) => return Ok(None),

@@ -13,7 +13,7 @@ use crate::phase::Phase;
 /// How long a flow may not move before that counts as being stuck. A slow checkpoint disk must not look like it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long nothing may happen on the way to stable sync, not even another attempt. A connection of a dead process may be
+/// How long nothing may happen on the way to stable sync, the start included, not even another attempt. A connection of a dead process may be
 /// waited for as long as the target keeps it (`tcp-keepalive`, 300 s).
 const PATIENCE_ATTACHING: Duration = Duration::from_secs(400);
 
@@ -74,7 +74,7 @@ impl Stall {
             let value = if flow.at_global.load(Relaxed) { all } else { moved(flow) };
             watched.look(now, value, due);
         }
-        let under_way = !matches!(seen.phase, Phase::Starting | Phase::Stopped | Phase::Stable);
+        let under_way = !matches!(seen.phase, Phase::Stopped | Phase::Stable);
         let waits = seen.flows.iter().any(|flow| flow.waiting().is_some() && flow.waits_for_target(now));
         let received =
             |flow: &Arc<FlowStatus>| flow.bytes.load(Relaxed).wrapping_add(flow.keys.load(Relaxed));
@@ -89,6 +89,6 @@ impl Stall {
             Some(stuck(format!("the way from flow {id} of the source to the target"), silent))
         });
         let attaching = self.attaching.silent(now, PATIENCE_ATTACHING);
-        flows.chain(attaching.map(|silent| stuck("attaching to the source".into(), silent))).collect()
+        flows.chain(attaching.map(|silent| stuck("the way to stable sync".into(), silent))).collect()
     }
 }

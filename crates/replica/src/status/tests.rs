@@ -299,16 +299,22 @@ fn a_standstill_is_told_from_waiting() {
 }
 
 #[test]
-fn an_engine_that_does_not_try_to_attach_is_stuck() {
+fn an_engine_that_does_not_try_to_start_or_to_attach_is_stuck() {
+    for phase in [Phase::Starting, Phase::Connecting] {
+        does_not_try(phase);
+    }
+}
+
+fn does_not_try(phase: Phase) {
     let status = stable(1, None);
     let flows = status.flows();
-    let seen = |steps| Seen { phase: Phase::Connecting, steps, flows: &flows, executing: false };
+    let seen = |steps| Seen { phase, steps, flows: &flows, executing: false };
     let (start, mut stall) = (Instant::now(), Stall::default());
     for n in 0..1_000 {
         stall.look(second(start, n), &seen(n / 10));
         assert_eq!(stall.stuck(second(start, n)), []);
     }
     let stuck = look(&mut stall, second(start, 1_000), 410, &seen(100), |_| {});
-    assert_eq!(stuck, ["attaching to the source"]);
+    assert_eq!(stuck, ["the way to stable sync"]);
     assert!(look(&mut stall, second(start, 1_410), 100, &seen(101), |_| {}).is_empty());
 }

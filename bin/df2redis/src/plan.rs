@@ -1,5 +1,7 @@
 //! `replicate --dry-run`: what a run would do, for people.
 
+mod places;
+
 use std::fmt::{self, Write};
 
 use checkpoint::Phase;
@@ -15,9 +17,10 @@ use crate::output::{number, say};
 use crate::run;
 use crate::status::{Answer, ask, page};
 
-/// Validates, connects to both sides, and prints the plan. A plan that a run would refuse ends as the run would.
+/// Validates, looks whether files can be written, connects to both sides, and prints the plan. A plan that a run would refuse ends as the run would.
 pub(crate) fn show(config: &Config) -> Result<(), Failure> {
     let settings = Settings::new(config)?;
+    places::check(config)?;
     let probed = run::runtime()?.block_on(probe(&settings));
     if let Err(replica::Error::Checkpoint(error)) = &probed
         && let checkpoint::Error::InUse { dir } = &**error

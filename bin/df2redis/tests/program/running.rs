@@ -35,6 +35,31 @@ fn a_dry_run_tells_the_plan_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_says_where_a_run_could_not_write() {
+    let scene = scene();
+    let file = scene.dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let listed = || std::fs::read_dir(scene.dir.path()).unwrap().count();
+    let text = std::fs::read_to_string(&scene.config).unwrap();
+    let below = file.join("below");
+    for (setting, text) in [
+        (
+            "checkpoint.dir",
+            text.replace(&format!("{:?}", scene.dir.path().join("checkpoint")), &format!("{below:?}")),
+        ),
+        ("logging.file", format!("{text}logging: {{file: {below:?}}}\n")),
+        ("status_file", format!("{text}status_file: {below:?}\n")),
+    ] {
+        std::fs::write(&scene.config, text).unwrap();
+        let before = listed();
+        let Run { code, stdout, stderr } = scene.run("replicate", &["--dry-run"]);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{stderr}");
+        assert!(stderr.contains(&format!("{setting}: {}", file.display())), "{stderr}");
+        assert_eq!(listed(), before);
+    }
+}
+
+#[test]
 fn a_dry_run_ends_as_the_run_would() {
     let scene = scene();
     scene.target.client().call(&["SET", "foreign", "1"]);

@@ -39,9 +39,8 @@ pub(crate) enum Command {
     /// Not in this version.
     #[command(hide = true, disable_help_flag = true)]
     ColdImport(Later),
-    /// Not in this version.
-    #[command(hide = true, disable_help_flag = true)]
-    Dashboard(Later),
+    /// Serves the status page of a replication: what the running daemon says, else the checkpoint.
+    Dashboard(Dashboard),
 }
 
 /// Where the configuration comes from.
@@ -155,6 +154,16 @@ pub(crate) struct Status {
     pub(crate) json: bool,
 }
 
+/// `dashboard`
+#[derive(Debug, Args)]
+pub(crate) struct Dashboard {
+    #[command(flatten)]
+    pub(crate) config: ConfigFrom,
+    /// Where to serve it; dashboard.addr without it, which is the daemon's while that runs.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) addr: Option<String>,
+}
+
 /// `checkpoint`
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckpointCommand {
@@ -185,12 +194,10 @@ pub(crate) fn parse() -> Result<Option<Command>, Failure> {
 }
 
 /// The end of a command that this version does not have.
-pub(crate) fn not_available(command: &Command) -> Failure {
-    let (name, instead) = match command {
-        Command::ColdImport(_) => ("cold-import", "`df2redis migrate` copies from a running source"),
-        _ => ("dashboard", "`df2redis replicate` serves the status page at dashboard.addr"),
-    };
-    Failure::usage(format!("`{name}` is not available in this version; {instead}"))
+pub(crate) fn not_available() -> Failure {
+    Failure::usage(
+        "`cold-import` is not available in this version; `df2redis migrate` copies from a running source",
+    )
 }
 
 /// clap's message is a page; the part above the usage says what is wrong.

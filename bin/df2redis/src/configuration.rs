@@ -15,17 +15,23 @@ pub(crate) fn load(from: &ConfigFrom, dashboard_addr: Option<&str>) -> Result<Co
         _ => return Err(Failure::usage("--config FILE, or --source URL and --target URL are required")),
     };
     if let Some(text) = dashboard_addr {
-        config.dashboard = text.parse::<Dashboard>().map_err(|message| Problems {
-            file: "command line".into(),
-            problems: vec![Problem {
-                path: "--dashboard-addr".into(),
-                line: None,
-                message,
-                hint: Some("write host:port, or \"\" for none".into()),
-            }],
-        })?;
+        config.dashboard = listening("--dashboard-addr", text)?;
     }
     Ok(config)
+}
+
+/// Where the command line says to listen.
+pub(crate) fn listening(argument: &str, text: &str) -> Result<Dashboard, Failure> {
+    let parsed = text.parse::<Dashboard>().map_err(|message| Problems {
+        file: "command line".into(),
+        problems: vec![Problem {
+            path: argument.into(),
+            line: None,
+            message,
+            hint: Some("write host:port, or \"\" for none".into()),
+        }],
+    });
+    Ok(parsed?)
 }
 
 /// The command line's word on the task's name, if it has one. A log file that is named after the task keeps its name.

@@ -9,7 +9,7 @@
 //! | [`plan`] | `replicate --dry-run` |
 //! | [`progress`] | lines, or a bar, while a run goes on |
 //! | [`comparison`] | `check`, `migrate --verify` |
-//! | [`status`] | `status` |
+//! | [`status`] | `status`, `dashboard` |
 //! | [`service`] | the service manager, SIGHUP, and where `status` finds a daemon |
 //! | [`checkpoints`] | `checkpoint show`, `checkpoint reset` |
 //! | [`demo`] | `demo` |
@@ -82,7 +82,12 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
             output::say(concat!("df2redis ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(())
         }
-        Command::ColdImport(_) | Command::Dashboard(_) => Err(arguments::not_available(&command)),
+        Command::Dashboard(options) => {
+            let config = configuration::load(&options.config, None)?;
+            let addr = options.addr.as_deref().map(|text| configuration::listening("--addr", text));
+            status::serve(&config, addr.transpose()?.and_then(|dashboard| dashboard.addr))
+        }
+        Command::ColdImport(_) => Err(arguments::not_available()),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::response::{Html, Json};
+use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use replica::status::Stuck;
 use replica::{Report, Status};
@@ -43,6 +43,9 @@ fn reason(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+/// Where reports of another process come from.
+type Source = Arc<dyn Fn() -> Result<Report, String> + Send + Sync>;
 
 /// A listening socket that nobody is served on yet.
 #[derive(Debug)]
@@ -83,6 +86,37 @@ impl Dashboard {
             .with_state(status);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(self.listener, service).await.map_err(Error::Serve)
+    }
+
+    /// Answers with what `report` says at each request, until it is dropped: for a process that replicates nothing itself.
+    /// Where there is no report the answer is 503 and the reason; `/healthz` says that this process lives, and nothing can
+    /// be repaired through it.
+    ///
+    /// # Errors
+    /// [`Error::Serve`].
+    pub async fn serve_reports(
+        self,
+        report: impl Fn() -> Result<Report, String> + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        type Asked = State<Source>;
+        let report: Source = Arc::new(report);
+        let router = Router::new()
+            .route("/", get(async |State(report): Asked| shown(report, |r| Html(page::html(r))).await))
+            .route("/healthz", get(async || health(&[])))
+            .route("/readyz", get(async |State(report): Asked| shown(report, ready).await))
+            .route("/metrics", get(async |State(report): Asked| shown(report, scrape).await))
+            .route("/api/status", get(async |State(report): Asked| shown(report, |r| Json(r.clone())).await))
+            .with_state(report);
+        axum::serve(self.listener, router).await.map_err(Error::Serve)
+    }
+}
+
+/// Asks for a report, which may block, and shows it.
+async fn shown<R: IntoResponse>(report: Source, show: fn(&Report) -> R) -> Response {
+    let asked = tokio::task::spawn_blocking(move || report()).await;
+    match asked.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic())) {
+        Ok(report) => show(&report).into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

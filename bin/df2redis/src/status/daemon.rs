@@ -1,7 +1,7 @@
 //! Asks a running daemon for its report.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use config::{Address, Config};
@@ -41,16 +41,40 @@ pub(crate) enum Answer {
 
 /// Asks where the daemon wrote down that it listens, and at `dashboard.addr`.
 pub(crate) fn ask(config: &Config) -> Answer {
-    let configured = config.dashboard.addr.clone().filter(|addr| addr.port != 0);
+    ask_others(config, None)
+}
+
+/// [`ask`], but not at the address at which this process itself listens.
+pub(crate) fn ask_others(config: &Config, own: Option<SocketAddr>) -> Answer {
+    let not_own = |addr: &Address| !own.is_some_and(|own| is_at(addr, own));
+    let configured = config.dashboard.addr.clone().filter(|addr| addr.port != 0 && not_own(addr));
     // The file may be one that a killed daemon left behind: whatever else came of asking there is not told.
-    if let Some(addr) = published(&config.checkpoint.dir).filter(|addr| Some(addr) != configured.as_ref())
+    if let Some(addr) =
+        published(&config.checkpoint.dir).filter(|addr| not_own(addr) && Some(addr) != configured.as_ref())
         && let answer @ Answer::Report { .. } = ask_at(config, &addr)
     {
         return answer;
     }
     match configured {
         Some(addr) => ask_at(config, &addr),
+        None if own.is_some() => Answer::Nothing { why: "no daemon answers".into() },
         None => Answer::Nothing { why: "dashboard.addr names no port to ask at".into() },
+    }
+}
+
+/// Whether who connects to `addr` reaches the socket at `own`.
+fn is_at(addr: &Address, own: SocketAddr) -> bool {
+    let host = reachable(&addr.host);
+    let same = || (host, addr.port).to_socket_addrs().is_ok_and(|mut found| found.any(|one| one == own));
+    addr.port == own.port() && (own.ip().is_unspecified() || same())
+}
+
+/// Where one listens on every interface, the loopback interface is the nearest one.
+fn reachable(host: &str) -> &str {
+    match host {
+        "0.0.0.0" => "127.0.0.1",
+        "::" => "::1",
+        host => host,
     }
 }
 
@@ -107,14 +131,8 @@ fn request(addr: &Address, text: &str, patience: Duration) -> io::Result<(u16, V
 }
 
 fn connect(addr: &Address) -> io::Result<TcpStream> {
-    // Where one listens on every interface, the loopback interface is the nearest one.
-    let host = match addr.host.as_str() {
-        "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        host => host,
-    };
     let mut last = io::ErrorKind::NotFound.into();
-    for addr in (host, addr.port).to_socket_addrs()? {
+    for addr in (reachable(&addr.host), addr.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&addr, PATIENCE) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

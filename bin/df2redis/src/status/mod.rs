@@ -1,7 +1,8 @@
-//! `status`: asks the running daemon, else the checkpoint.
+//! `status` and `dashboard`: ask the running daemon, else the checkpoint.
 
 mod daemon;
 mod page;
+mod served;
 mod stored;
 
 use config::Config;
@@ -11,6 +12,7 @@ use crate::output::say;
 
 pub(crate) use daemon::{Answer, ask, post};
 pub(crate) use page::page;
+pub(crate) use served::serve;
 
 /// Prints how the replication stands.
 pub(crate) fn show(config: &Config, json: bool) -> Result<(), Failure> {

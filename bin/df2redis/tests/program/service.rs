@@ -256,6 +256,42 @@ fn status_finds_a_daemon_that_listens_elsewhere() {
 }
 
 #[test]
+fn the_dashboard_shows_the_daemon_and_then_the_checkpoint() {
+    let scene = scene();
+    let mut daemon = scene.start("replicate");
+    scene.wait_ready();
+    // The daemon has the configured address.
+    let Run { code, stderr, .. } = scene.run("dashboard", &[]);
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains(&format!("serves this page at http://{}/; give --addr", scene.dashboard)),
+        "{stderr}"
+    );
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut process = scene.start_with("dashboard", &["--addr", &addr], &[]);
+    let get = |path| scenarios::program::get(&addr, path).ok();
+    let report = || serde_json::from_str::<Report>(&get("/api/status")?.1).ok();
+    wait::until(PATIENCE, "the daemon's status", || report().is_some_and(|report| report.ready));
+    assert_eq!(get("/readyz").unwrap().0, 200);
+    assert!(get("/metrics").unwrap().1.contains("df2redis_ready 1"));
+    assert!(get("/").unwrap().1.contains("stable"));
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(), 0);
+    // What is stored is still there to be seen.
+    let found = report().unwrap();
+    assert_eq!((found.running, found.phase, found.flows.len()), (false, Phase::Stopped, 2));
+    assert_eq!((get("/readyz").unwrap().0, get("/healthz").unwrap().0), (503, 200));
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0);
+    // At the daemon's own address it does not ask itself.
+    let mut process = scene.start("dashboard");
+    let readyz = || scenarios::program::get(&scene.dashboard, "/readyz");
+    wait::until(PATIENCE, "the page", || readyz().is_ok_and(|(code, _)| code == 503));
+    process.signal("INT");
+    assert_eq!(process.wait(), 0);
+}
+
+#[test]
 fn an_address_that_a_killed_daemon_left_behind_does_no_harm() {
     let scene = scene();
     let mut process = scene.start("replicate");

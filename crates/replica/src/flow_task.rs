@@ -31,7 +31,7 @@ use router::{FlowRouter, RouterOptions};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub use channels::{Channels, End, Notice, Order, Pace, Position, Shared, Start};
+pub use channels::{Channels, End, Notice, Order, Pace, Position, Shared, Start, Stored};
 pub(crate) use known_keys::{is_global, keys_touched};
 pub(crate) use repairing::no_key;
 pub(crate) use waiting::stopped;
@@ -91,9 +91,13 @@ pub struct FlowTask {
     /// The record at hand may have been sent before, and cannot be repaired: only what may be repeated is sent.
     pub(crate) cautious: bool,
     /// Durable: as it was last looked at.
-    reserved: u64,
+    stored: Stored,
     /// `reserved` for which an extension was asked already.
     asked_to_extend: u64,
+    /// What was applied when the checkpoint was last asked to catch up.
+    pressed_at: u64,
+    /// What was applied when the target was last found to be slow.
+    slow_at: Option<u64>,
     /// `next` when the session last heard of it.
     told: u64,
     /// `next` when a checkpoint was last asked for because of the number of records.
@@ -147,8 +151,10 @@ impl FlowTask {
             next: 0,
             uncertain_end: 0,
             cautious: false,
-            reserved: 0,
+            stored: Stored::default(),
             asked_to_extend: 0,
+            pressed_at: 0,
+            slow_at: None,
             told: 0,
             asked_at: 0,
             throttled: false,
@@ -272,6 +278,7 @@ impl FlowTask {
                 self.turn().await?;
                 let entry = decoder.next().map_err(|e| End::StartOver(format!("journal: {e}")))?;
                 let Some(entry) = entry else { break };
+                self.stay_near().await?;
                 let lsn = counter
                     .observe(&entry)
                     .map_err(|e| End::StartOver(format!("flow {}: {e}", self.flow)))?;

@@ -25,7 +25,7 @@ use crate::attachment::SNAPSHOT_SPOOL;
 use crate::desk::{self, Desk};
 use crate::error::Error;
 use crate::fences::{self, Link};
-use crate::flow_task::{Channels, FlowTask, Order, Shared, Start};
+use crate::flow_task::{Channels, FlowTask, Order, Shared, Start, Stored};
 use crate::intake::Received;
 use crate::status::FlowStatus;
 
@@ -110,13 +110,13 @@ impl Session {
         let (stop_flows, stop) = watch::channel(false);
         let (link, link_seen) = watch::channel(None);
         let stored = shared.ledger.state();
-        let reserved = match &beginning {
+        let stored = match &beginning {
             Beginning::Journal { .. } | Beginning::Missed(_) => {
-                stored.map(|s| s.reserved).unwrap_or_default()
+                stored.map(|state| Stored::of_each(&state)).unwrap_or_default()
             }
-            Beginning::Snapshot(_) => vec![0; count],
+            Beginning::Snapshot(_) => vec![Stored::default(); count],
         };
-        let (reserved_in, reserved) = watch::channel(reserved);
+        let (stored_in, stored) = watch::channel(stored);
         let statuses = shared.status.flows();
         let mut listed: Vec<Vec<NotInSync>> = vec![Vec::new(); count];
         for entry in repairing {
@@ -175,7 +175,7 @@ impl Session {
                 applied,
                 ping,
                 position,
-                reserved: reserved.clone(),
+                stored: stored.clone(),
             };
             let task = FlowTask::new(id, shared.clone(), status.clone(), channels);
             let heart = shared.status.heart(format!("flow {id}"), HEART);
@@ -216,7 +216,7 @@ impl Session {
             notices,
             commands: commands_out,
             progress,
-            reserved: reserved_in,
+            stored: stored_in,
             stop_flows: session.stop_flows.clone(),
             interval,
             forgotten: false,

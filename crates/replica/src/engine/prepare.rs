@@ -102,6 +102,7 @@ impl Replica {
             connection_name: self.connection_name(&run.ledger),
             reconcile: AtomicBool::new(false),
             checkpoint_due: tokio::sync::Notify::new(),
+            checkpoint_now: tokio::sync::Notify::new(),
             pace: Pace::for_backlog(backlog.records()).within(self.settings.window),
             drain_first: attachment.greeting.resume_style() == flow::ResumeStyle::Rdb,
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use checkpoint::NotInSync;
+use checkpoint::{NotInSync, State};
 use command::{Global, JsonAs, Mapping, MissingKind, SourceKey};
 use flow::EofToken;
 use router::Target;
@@ -63,6 +63,8 @@ pub struct Shared {
     pub reconcile: AtomicBool,
     /// A checkpoint is due.
     pub checkpoint_due: Notify,
+    /// A flow is about to wait for one.
+    pub checkpoint_now: Notify,
     /// How a flow's position may grow between two checkpoints.
     pub pace: Pace,
     /// Before the source is attached to again, all that was received has to be applied (masters up to v1.34).
@@ -76,6 +78,8 @@ pub struct Pace {
     pub records: u64,
     /// How far the reservation goes ahead of what is dispatched.
     pub window: u64,
+    /// How far what is stored may fall behind what is dispatched, as long as that is in the checkpoint's hands.
+    pub behind: u64,
 }
 
 impl Pace {
@@ -83,13 +87,34 @@ impl Pace {
     pub fn for_backlog(backlog: Option<u64>) -> Pace {
         // Nothing is to be stayed within where none are kept.
         let quarter = backlog.filter(|records| *records > 0).map_or(u64::MAX, |records| (records / 4).max(1));
-        Pace { records: quarter.div_ceil(2).min(1_000), window: quarter.saturating_mul(4).min(8_192) }
+        Pace {
+            records: quarter.div_ceil(2).min(1_000),
+            window: quarter.saturating_mul(4).min(8_192),
+            behind: quarter,
+        }
     }
 
     /// The reservation goes no further ahead than this, where it is given.
     #[must_use]
     pub fn within(self, window: Option<u64>) -> Pace {
         Pace { window: window.unwrap_or(self.window), ..self }
+    }
+}
+
+/// What the checkpoint has of one flow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// A new process would ask the source for the records from this LSN on.
+    pub applied: u64,
+    /// Nothing at or above this LSN may be sent.
+    pub reserved: u64,
+}
+
+impl Stored {
+    /// What a checkpoint has of each flow.
+    pub(crate) fn of_each(state: &State) -> Vec<Stored> {
+        let flows = state.applied.iter().zip(&state.reserved);
+        flows.map(|(applied, reserved)| Stored { applied: *applied, reserved: *reserved }).collect()
     }
 }
 
@@ -241,8 +266,8 @@ pub struct Channels {
     pub ping: watch::Sender<u64>,
     /// The next LSN to be dispatched, and how far the reservation has to reach.
     pub position: watch::Sender<Position>,
-    /// Durable: nothing at or above it was sent. By flow.
-    pub reserved: watch::Receiver<Vec<u64>>,
+    /// What the checkpoint has, by flow.
+    pub stored: watch::Receiver<Vec<Stored>>,
 }
 
 /// Where a flow stands, for the checkpoint.

@@ -49,7 +49,7 @@ impl FlowTask {
             && rules.on(5)
             && rules.on(6)
         {
-            is_reserved(self.flow, lsn, self.reserved);
+            is_reserved(self.flow, lsn, self.stored.reserved);
         }
         if rules.on(14) && rules.on(15) && rules.on(16) {
             let repaired = self.went_under_repair(commands, place);

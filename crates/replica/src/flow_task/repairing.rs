@@ -255,7 +255,7 @@ impl FlowTask {
     }
 
     fn reserved_now(&mut self) -> u64 {
-        self.channels.reserved.borrow().get(self.flow).copied().unwrap_or(0)
+        self.stored_now().reserved
     }
 
     /// Sends the values that the stream has reached (repair rule 17) and that are covered by the reservation (rule 6).

@@ -4,46 +4,93 @@ use bytes::Bytes;
 use command::SourceKey;
 use tokio::time::Duration;
 
-use super::{End, FlowTask, Order};
+use super::{End, FlowTask, Order, Stored};
 
 /// How often keys under repair are looked at while nothing else happens.
 const REPAIR_LOOK: Duration = Duration::from_millis(25);
 /// How often the status hears of a flow that waits.
 const TELL: Duration = Duration::from_secs(1);
+/// A target that answers nothing for so long is what a flow waits for, and not the checkpoint.
+const SLOW: Duration = Duration::from_millis(20);
 /// Pause between two connections to a node that an earlier one broke to.
 const RECONNECT: Duration = Duration::from_millis(100);
 
 impl FlowTask {
     /// Nothing of a record is sent before it is durable that it may have been (repair rule 5).
     pub(super) async fn reserve(&mut self, lsn: u64) -> Result<(), End> {
-        if lsn.saturating_add(self.shared.pace.window / 2) < self.reserved {
+        if lsn.saturating_add(self.shared.pace.window / 2) < self.stored.reserved {
             return Ok(());
         }
         loop {
-            self.reserved = self.channels.reserved.borrow_and_update().get(self.flow).copied().unwrap_or(0);
-            if lsn.saturating_add(self.shared.pace.window / 2) >= self.reserved
-                && self.asked_to_extend != self.reserved
+            self.stored_now();
+            if lsn.saturating_add(self.shared.pace.window / 2) >= self.stored.reserved
+                && self.asked_to_extend != self.stored.reserved
             {
-                self.asked_to_extend = self.reserved;
+                self.asked_to_extend = self.stored.reserved;
                 self.tell_position();
                 self.shared.checkpoint_due.notify_one();
             }
-            if lsn < self.reserved || !self.shared.rules.on(5) {
+            if lsn < self.stored.reserved || !self.shared.rules.on(5) {
                 return Ok(());
             }
-            self.router.flush();
-            tokio::select! {
-                biased;
-                () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
-                changed = self.channels.reserved.changed() => {
-                    // A session that is gone has told this flow to stop.
-                    changed.map_err(|_| End::STOPPED)?;
-                }
-                () = self.router.next_event() => {}
-            }
-            self.record_doubts().await?;
-            self.publish();
+            self.checkpoint_or_event(None).await?;
         }
+    }
+
+    /// What is stored stays near what is handed out, so that the source still holds what a new process would ask it for:
+    /// where the checkpoint lags, nothing more is handed out until it has caught up. What a target that is slow has not
+    /// answered no checkpoint can store, and is not waited for.
+    pub(super) async fn stay_near(&mut self) -> Result<(), End> {
+        let bound = self.shared.pace.behind;
+        loop {
+            let early = bound - bound / 4;
+            if self.next.saturating_sub(self.stored.applied) < early
+                || self.next.saturating_sub(self.stored_now().applied) < early
+            {
+                return Ok(());
+            }
+            let Stored { applied: stored, .. } = self.stored;
+            let applied = self.router.applied();
+            // Once for what was applied then: it is stored with the next write, whatever is being written now.
+            if applied > stored && self.pressed_at <= stored {
+                self.pressed_at = applied;
+                self.publish();
+                self.tell_position();
+                self.shared.checkpoint_now.notify_one();
+            }
+            let lags = applied.saturating_sub(stored) > bound / 4;
+            if self.next - stored < bound || !lags && self.slow_at == Some(applied) {
+                return Ok(());
+            }
+            if self.checkpoint_or_event((!lags).then_some(SLOW)).await? {
+                self.slow_at = Some(self.router.applied());
+            }
+        }
+    }
+
+    /// Waits until something was stored, or answered. Returns whether neither came for that long.
+    async fn checkpoint_or_event(&mut self, patience: Option<Duration>) -> Result<bool, End> {
+        let mut in_vain = false;
+        self.router.flush();
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.channels.stop) => return Err(End::STOPPED),
+            changed = self.channels.stored.changed() => {
+                // A session that is gone has told this flow to stop.
+                changed.map_err(|_| End::STOPPED)?;
+            }
+            () = self.router.next_event() => {}
+            () = tokio::time::sleep(patience.unwrap_or(TELL)) => in_vain = patience.is_some(),
+        }
+        self.record_doubts().await?;
+        self.publish();
+        Ok(in_vain)
+    }
+
+    /// What the checkpoint has of this flow.
+    pub(super) fn stored_now(&mut self) -> Stored {
+        self.stored = self.channels.stored.borrow_and_update().get(self.flow).copied().unwrap_or_default();
+        self.stored
     }
 
     /// Waits for the next order.

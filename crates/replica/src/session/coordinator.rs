@@ -15,14 +15,15 @@ use tracing::{info, warn};
 
 use crate::error::Error;
 use crate::flow_task::invariants::on_one_side;
-use crate::flow_task::{End, Notice, Order, Position, Shared, stopped};
+use crate::flow_task::{End, Notice, Order, Position, Shared, Stored, stopped};
 use crate::global::{self, Barrier, Reached};
 use crate::intake::Received;
 use crate::ledger::Entry;
 use crate::startup;
 use crate::status::{FlowStatus, SHOWN_NOT_IN_SYNC};
 
-/// Two checkpoints are at least this far apart, so that a fast stream costs one for a few thousand records.
+/// Two checkpoints are at least this far apart, so that a fast stream costs one for a few thousand records; unless a flow
+/// is about to wait for one.
 const SPACING: Duration = Duration::from_millis(20);
 /// How long the target's nodes may take to show themselves before the journal is followed.
 const STAND: Duration = Duration::from_secs(5);
@@ -112,8 +113,8 @@ pub(super) struct Coordinator {
     pub(super) notices: UnboundedReceiver<Notice>,
     pub(super) commands: super::Commands,
     pub(super) progress: watch::Sender<Progress>,
-    /// Durable reservations, for the flows.
-    pub(super) reserved: watch::Sender<Vec<u64>>,
+    /// What is durable, for the flows.
+    pub(super) stored: watch::Sender<Vec<Stored>>,
     pub(super) stop_flows: watch::Sender<bool>,
     pub(super) interval: Duration,
     /// What is stored is not resumed from any more.
@@ -157,6 +158,10 @@ impl Coordinator {
                 () = shared.checkpoint_due.notified(), if stable && !due => {
                     due = true;
                     Ok(())
+                }
+                () = shared.checkpoint_now.notified(), if stable => {
+                    (due, last) = (false, Instant::now());
+                    self.checkpoint().await
                 }
                 () = tokio::time::sleep_until(last + SPACING), if stable && due => {
                     due = false;
@@ -265,7 +270,7 @@ impl Coordinator {
         });
         let result = self.shared.ledger.write(entry).await.map_err(Error::from);
         if result.is_ok() {
-            self.tell_reserved();
+            self.tell_stored();
             for (flow, next) in self.flows.iter().zip(&next) {
                 flow.status.checkpointed.store(*next, Relaxed);
             }
@@ -334,7 +339,7 @@ impl Coordinator {
             entry = entry.clean_stop();
         }
         self.shared.ledger.write(entry).await.map_err(|e| Ending::Failed(e.into()))?;
-        self.tell_reserved();
+        self.tell_stored();
         let (count, first) = self.shared.ledger.listed(SHOWN_NOT_IN_SYNC);
         self.shared.status.set_not_in_sync(count, first);
         for (flow, applied) in self.flows.iter().zip(&stored) {
@@ -350,13 +355,13 @@ impl Coordinator {
         written.map_err(|error| Ending::Failed(error.into()))
     }
 
-    fn tell_reserved(&self) {
+    fn tell_stored(&self) {
         let Some(state) = self.shared.ledger.state() else { return };
-        for (flow, reserved) in self.flows.iter().zip(&state.reserved) {
-            flow.status.reserved.store(*reserved, Relaxed);
+        let stored = Stored::of_each(&state);
+        for (flow, stored) in self.flows.iter().zip(&stored) {
+            flow.status.reserved.store(stored.reserved, Relaxed);
         }
-        self.reserved
-            .send_if_modified(|value| std::mem::replace(value, state.reserved.clone()) != state.reserved);
+        self.stored.send_if_modified(|value| std::mem::replace(value, stored.clone()) != stored);
     }
 
     /// Every flow stands at the same global command, and nothing is on its way (repair rules 23 to 26 and 29).

@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     /// One connection to the target breaks, seen from the engine first, or from the node.
     CutTarget,
     CutTargetAtNode,
+    /// One of those connections that write.
+    CutLane,
     /// One connection to the source, or all of them.
     CutSource,
     CutSourceAll,
@@ -61,6 +63,8 @@ pub(crate) enum Fault {
     /// A node refuses some writes for a while: for good, or for the moment.
     Refuse,
     RefuseForNow,
+    /// A node refuses the next write, and only that.
+    RefuseNext,
     /// A node's process ends and comes back with what is on its disk.
     RestartNode,
     Failover,
@@ -131,6 +135,8 @@ pub(crate) struct Profile {
     pub(crate) count: usize,
     /// Records that the source keeps per flow.
     pub(crate) backlog: usize,
+    /// Whether the engine is told how many those are.
+    pub(crate) backlog_told: bool,
     /// How far the engine's reservation goes ahead (records), if not as far as it likes.
     pub(crate) window: Option<u64>,
     /// Keys of an earlier time on the target.
@@ -206,6 +212,7 @@ impl Profile {
                 profile.release = Release::V1_34;
             }
         }
+        profile.backlog_told = random.chance(50);
         profile
     }
 
@@ -239,6 +246,7 @@ impl Profile {
             faults: FAULTS.to_vec(),
             count: 1 + random.below(5),
             backlog: if random.chance(85) { 8192 } else { 20 },
+            backlog_told: false,
             window: None,
             stale: random.chance(10),
             release: Release::V1_40,
@@ -298,6 +306,15 @@ pub(crate) fn strike(state: &mut State, now: u64, fault: Fault) -> Needs {
                 cut(state, now, id, fault == Fault::CutTargetAtNode, random);
             }
         }
+        Fault::CutLane => {
+            let writes = |conn: &Conn| {
+                conn.wrote && conn.life == state.living && !conn.client_gone && !conn.server_gone
+            };
+            let ids: Vec<ConnId> = state.conns.iter().filter(|(_, c)| writes(c)).map(|(id, _)| *id).collect();
+            if !ids.is_empty() {
+                cut(state, now, *random.pick(&ids), false, random);
+            }
+        }
         Fault::CutSource => {
             if let Some(id) = some(state, random, |place| place == Place::Source) {
                 cut(state, now, id, random.chance(50), random);
@@ -338,6 +355,7 @@ pub(crate) fn strike(state: &mut State, now: u64, fault: Fault) -> Needs {
             let until = now + random.within(5..=300);
             state.target.shards[shard].refusing = Some((until, *random.pick(&[20, 50, 100]), line));
         }
+        Fault::RefuseNext => state.target.shards[shard].refuse_next = true,
         Fault::RefuseForNow => {
             let line = random.pick(&[
                 "LOADING Redis is loading the dataset in memory",
@@ -377,6 +395,7 @@ pub(crate) fn heal(state: &mut State) {
     state.triggers = Default::default();
     for shard in &mut state.target.shards {
         shard.refusing = None;
+        shard.refuse_next = false;
         shard.lag(0);
     }
     for server in &mut state.target.servers {

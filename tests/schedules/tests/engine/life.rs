@@ -81,19 +81,21 @@ impl Durable for Store {
 
 /// Starts the engine as the world's life number `life`.
 pub(crate) fn start(world: &World, life: u64, rules: Rules, memory: &Memory) -> Life {
-    let (sources, seeds, cluster, existing) = world.with(|state| {
+    let (sources, seeds, cluster, existing, backlog) = world.with(|state| {
         state.living = life;
         (
             crate::source::ADDRS[..state.sources.len()].join("\", \""),
             state.target.seeds.clone(),
             state.target.cluster,
             if state.profile.stale { "reconcile" } else { "refuse" },
+            state.profile.backlog_told.then_some(state.profile.backlog),
         )
     });
     let kind = if cluster { "redis-cluster" } else { "redis-standalone" };
     let seeds: Vec<String> = if cluster { seeds } else { seeds.into_iter().take(1).collect() };
+    let backlog = backlog.map(|records| format!("  backlog_records: {records}\n")).unwrap_or_default();
     let text = format!(
-        "source:\n  addr: [\"{sources}\"]\ntarget:\n  addr: [\"{}\"]\n  type: {kind}\n  on_existing_data: {existing}\n\
+        "source:\n  addr: [\"{sources}\"]\n{backlog}target:\n  addr: [\"{}\"]\n  type: {kind}\n  on_existing_data: {existing}\n\
          checkpoint:\n  dir: /nowhere\n  interval: 1s\n",
         seeds.join("\", \""),
     );

@@ -4,6 +4,7 @@
 mod clock;
 mod faults;
 mod life;
+mod nearness;
 mod network;
 mod node;
 mod random;

@@ -197,6 +197,8 @@ pub(crate) struct Conn {
     pub(crate) server_gone: bool,
     /// The server does not read before this time.
     pub(crate) stalled_until: u64,
+    /// A node was sent a write over it.
+    pub(crate) wrote: bool,
 }
 
 impl Conn {
@@ -210,6 +212,7 @@ impl Conn {
             client_gone: false,
             server_gone: false,
             stalled_until: 0,
+            wrote: false,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use checkpoint::{Durable, Memory};
+use checkpoint::{Durable, Memory, Phase};
 use rules::Rules;
 
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) lines: Vec<String>,
     pub(crate) lives: u64,
     pub(crate) virtual_ms: u64,
+    /// Records by which the stored `applied` of a flow was behind what was applied, at most.
+    pub(crate) behind: u64,
     /// What went wrong.
     pub(crate) failure: Option<String>,
 }
@@ -89,6 +92,7 @@ struct Run {
     quiet_since: Option<u64>,
     equal_since: Option<u64>,
     difference: String,
+    behind: u64,
     done: bool,
     restart_source: Option<bool>,
     /// A new replica of the source is due.
@@ -152,9 +156,9 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
     };
     RUNNING.set(false);
     let (hash, virtual_ms) = (world.with(|state| state.trace.hash()), clock.elapsed_ms());
-    let lives = run.map_or(0, |run| run.lives);
+    let (lives, behind) = run.map_or((0, 0), |run| (run.lives, run.behind));
     let lines = world.with(|state| std::mem::take(&mut state.trace.lines));
-    Outcome { hash, lines, lives, virtual_ms, failure }
+    Outcome { hash, lines, lives, virtual_ms, behind, failure }
 }
 
 impl Run {
@@ -188,6 +192,7 @@ impl Run {
             quiet_since: None,
             equal_since: None,
             difference: String::new(),
+            behind: 0,
             done: false,
             restart_source: None,
             join_source: false,
@@ -267,6 +272,7 @@ impl Run {
                 self.life = Some(life::start(&self.world, life, self.rules, &self.memory));
             }
             Due::Write => {
+                self.look_behind();
                 let mut write = self.random.weighted(&self.profile.writes);
                 let key = *self.random.pick(&self.profile.keys);
                 for left in (0..self.profile.burst).rev() {
@@ -353,6 +359,15 @@ impl Run {
             }
             Needs::CutSource => self.source.drop_connections(),
         }
+    }
+
+    /// How far what is stored is behind what is applied.
+    fn look_behind(&mut self) {
+        let Some(life) = self.life.as_ref().filter(|_| self.profile.backlog_told) else { return };
+        let Some(state) = self.memory.state().filter(|state| state.phase == Phase::Stable) else { return };
+        let applied = life.status.flows().into_iter().map(|flow| flow.applied.load(Relaxed));
+        let behind = applied.zip(&state.applied).map(|(applied, stored)| applied.saturating_sub(*stored));
+        self.behind = self.behind.max(behind.max().unwrap_or(0));
     }
 
     fn compare(&mut self, now: u64) {

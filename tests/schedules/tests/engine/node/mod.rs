@@ -99,6 +99,8 @@ pub(crate) struct Shard {
     pub(crate) skew_ms: i64,
     /// Until when commands are refused, how many out of a hundred, and with what.
     pub(crate) refusing: Option<(u64, u64, &'static str)>,
+    /// The next write is refused.
+    pub(crate) refuse_next: bool,
 }
 
 /// All of the target.
@@ -154,6 +156,7 @@ impl Target {
                 saving: None,
                 skew_ms: random.within(0..=2 * skew) as i64 - skew as i64,
                 refusing: None,
+                refuse_next: false,
             });
         }
         target.seeds = target.servers.iter().map(|server| server.addr.clone()).collect();

@@ -146,6 +146,9 @@ fn keyed(state: &mut State, now: u64, server: usize, id: ConnId, name: &str, arg
     if !writes && !data::READS.contains(&name) {
         return error(format!("ERR unknown command '{name}'"));
     }
+    if let Some(conn) = state.conns.get_mut(&id).filter(|_| writes) {
+        conn.wrote = true;
+    }
     let State { target, random, .. } = &mut *state;
     let asking = target.servers[server].clients.get_mut(&id).is_some_and(|s| std::mem::take(&mut s.asking));
     let index = target.servers[server].shard;
@@ -172,6 +175,9 @@ fn keyed(state: &mut State, now: u64, server: usize, id: ConnId, name: &str, arg
         && random.chance(percent)
     {
         return error(line);
+    }
+    if writes && std::mem::take(&mut shard.refuse_next) {
+        return error("ERR refused by the schedule");
     }
     let clock = shard.clock(now);
     if data::expire(&mut shard.data, clock) {

@@ -38,6 +38,10 @@ pub(crate) struct Repair {
     pub(crate) big: bool,
     /// Its flow is not known (rule 19).
     pub(crate) unknown_flow: bool,
+    /// A record of it was dropped: it is this flow's key.
+    pub(crate) met: bool,
+    /// What had been received when the coordinator began to read it: its `R0` cannot be below (rule 13).
+    pub(crate) received: u64,
     /// Records that wait, in order.
     pub(crate) held: Vec<(u64, Record)>,
     /// The highest LSN of a record that cannot be held and makes this fence void from `R0` on (rule 15).
@@ -55,6 +59,8 @@ impl Repair {
             refusal: None,
             big: false,
             unknown_flow: false,
+            met: false,
+            received: 0,
             held: Vec::new(),
             moved_at: None,
         }

@@ -200,7 +200,7 @@ impl Repairs {
                 continue;
             };
             match repair.stage {
-                Stage::Waiting { .. } => {}
+                Stage::Waiting { .. } => repair.met = true,
                 Stage::Reading { .. } => repair.moved_at = repair.moved_at.max(Some(lsn)),
                 Stage::Ready { r0, .. } if lsn < r0 => {}
                 Stage::Ready { .. } => self.read_again(key, true),
@@ -233,6 +233,7 @@ impl Repairs {
             }
         };
         if !hold {
+            repair.met = true;
             self.counters.dropped += 1;
             return;
         }

@@ -314,11 +314,37 @@ fn rule_19_an_unknown_flow_holds_in_all() {
     assert!(flows[0].due(99, 99).is_none(), "not by itself");
     for repairs in &mut flows {
         assert!(repairs.contains(&key("a")), "until it is acknowledged");
-        let held: Vec<u64> = repairs.release(&key("a")).unwrap().into_iter().map(|(lsn, _)| lsn).collect();
-        assert_eq!(held, [11, 12]);
-        assert_eq!(repairs.repairing_len(), 0);
-        assert_eq!(repairs.reached(&key("a"), 99), Reached::Ended);
     }
+    // A record of it came to both, so that each takes it for its own: it is read again there, as any other key.
+    for repairs in &mut flows {
+        assert_eq!(repairs.leave(&key("a")), Reached::Again);
+        assert!(repairs.is_own(&key("a")) && repairs.wants_fence(0).is_some());
+    }
+}
+
+#[test]
+fn rule_19_a_key_without_records_leaves_every_flow() {
+    let mut flows = [0, 1].map(|flow| Repairs::new(flow, 2, Limits::default(), Rules::all()));
+    for repairs in &mut flows {
+        repairs.begin_unknown(key("a"), Cause::Stale, 10);
+        taken(repairs, 10, "SET a 1");
+        repairs.unknown_reading(&key("a"));
+        assert!(!repairs.unknown_answer(&key("a"), 10, 12), "received is 11 already (rule 13)");
+        repairs.unknown_reading(&key("a"));
+        assert!(repairs.unknown_answer(&key("a"), 11, 12));
+        assert_eq!(repairs.reached(&key("a"), 12), Reached::Yes);
+        assert_eq!(repairs.leave(&key("a")), Reached::Yes);
+        assert_eq!((repairs.repairing_len(), repairs.leave(&key("a"))), (0, Reached::Ended));
+    }
+}
+
+#[test]
+fn rule_19_the_flow_that_met_a_record_keeps_the_key() {
+    let mut flows = [0, 1].map(|flow| Repairs::new(flow, 2, Limits::default(), Rules::all()));
+    flows.iter_mut().for_each(|repairs| repairs.begin_unknown(key("a"), Cause::Stale, 10));
+    taken(&mut flows[1], 11, "APPEND a 1");
+    assert_eq!(flows.each_mut().map(|repairs| repairs.withdraw(&key("a"))), [Reached::Yes, Reached::Again]);
+    assert!(!flows[0].is_own(&key("a")) && flows[1].is_own(&key("a")));
 }
 
 #[test]

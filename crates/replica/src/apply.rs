@@ -18,8 +18,9 @@ use tracing::{debug, warn};
 
 use crate::error::Error;
 use crate::flow_task::{End, FlowTask, is_global, keys_touched, no_key, stopped};
-use crate::ledger::Entry;
+use crate::ledger::{Entry, UNCLEAR};
 use crate::status::SHOWN_NOT_IN_SYNC;
+use crate::unclear::Request;
 
 /// Where in the stream a treatment comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub(crate) const UNCERTAIN: &str = "sent or not when the program ended";
 
 /// Why the keys of missed records go under repair.
 const MISSED: &str = "missed while the link was down, and the source gave it no LSN";
+
+/// Why keys go under repair again whose value a node has lost.
+const LOST: &str = "its value was not kept by the target";
 
 /// Why the other keys of a record that moves a value go under repair.
 pub(crate) const MOVING: &str = "its value comes from, or goes to, a key under repair";
@@ -422,7 +426,7 @@ impl FlowTask {
     /// Something that cannot be sent: its keys go under repair.
     fn doubt(&mut self, keys: Vec<SourceKey>, reason: &str, place: Place) {
         if let Place::Repair(token) | Place::Held(token) = place {
-            self.repairs.failed(token, repair::Failed::Refused(reason.to_owned()));
+            self.repair_failed(token, repair::Failed::Refused(reason.to_owned()));
             return;
         }
         let origin = self.open(place);
@@ -482,7 +486,7 @@ impl FlowTask {
         }
         let mut keys = self.keys_of(failure);
         if let Origin::Repair(token) = failure.origin() {
-            self.repairs.failed(
+            self.repair_failed(
                 token,
                 match failure.cause {
                     Cause::Refused => repair::Failed::Refused(message.to_owned()),
@@ -502,8 +506,19 @@ impl FlowTask {
             Cause::Lost => repair::Cause::Lost,
         };
         if self.shared.repair {
-            for key in &keys {
-                self.repairs.begin(key.clone(), cause, self.next);
+            // Rule 19: what was written here for another flow's sake is nothing that this one could place alone.
+            let (carried, own): (Vec<_>, Vec<_>) = keys
+                .iter()
+                .cloned()
+                .partition(|key| self.carried.contains(key) && !self.repairs.contains(key));
+            for key in own {
+                self.repairs.begin(key, cause, self.next);
+            }
+            if !carried.is_empty() {
+                carried.iter().for_each(|key| self.repairs.begin_unknown(key.clone(), cause, self.next));
+                let (done, _) = tokio::sync::oneshot::channel();
+                // A session that has ended leaves them on the list.
+                let _ = self.channels.unclear.send(Request { keys: carried, cause, reason: LOST, done });
             }
         }
         // The failure itself holds its record back until it is handed in again.
@@ -540,7 +555,7 @@ impl FlowTask {
         let unknown = [no_key()];
         let keys = match doubt.keys.as_slice() {
             [] => {
-                if list.is_empty() && !self.shared.ledger.lists(&no_key()) {
+                if list.is_empty() && self.shared.ledger.lists(&no_key()).is_none() {
                     warn!(flow = self.flow, reason, "a record was passed over, its keys are not known");
                 }
                 reason.push_str(" (its keys are not known)");
@@ -549,15 +564,17 @@ impl FlowTask {
             keys => keys,
         };
         for key in keys {
-            // A key that is listed already stays under its first reason.
-            if self.shared.ledger.lists(key) {
+            // A key that is listed already stays under its first reason, unless that is about to end while ours stays.
+            let unclear = self.repairs.is_unknown(key);
+            if self.shared.ledger.lists(key).is_some_and(|flow| flow != UNCLEAR || unclear) {
                 continue;
             }
+            let flow = || self.shared.sharding.flow_of(&key.key).unwrap_or(self.flow) as u32;
             list.push(NotInSync {
                 db: key.db,
                 key: key.key.to_vec(),
                 reason: reason.clone(),
-                flow: self.shared.sharding.flow_of(&key.key).unwrap_or(self.flow) as u32,
+                flow: if unclear { UNCLEAR } else { flow() },
                 lsn,
                 at_ms: self.shared.clock.now_ms(),
             });

@@ -325,6 +325,7 @@ impl Running<'_> {
             source: SourceSide::new(self.context.connect.clone()),
             side: Side::new(shared.target.clone()),
             flows: self.session.orders.clone(),
+            unclear: self.session.unclear.clone(),
             shared: shared.clone(),
         };
         Some(tokio::spawn(async move {

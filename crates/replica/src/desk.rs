@@ -10,6 +10,7 @@ use tracing::info;
 
 use crate::flow_task::{Order, Shared};
 use crate::session::Progress;
+use crate::unclear;
 
 /// Requests that wait at the desk.
 const QUEUE: usize = 16;
@@ -23,9 +24,6 @@ pub enum Refused {
     /// The source does not let its keys be read.
     #[error("repair is off: the source's user may not read")]
     Off,
-    /// Too little was seen of the source to tell where a key's records come.
-    #[error("how the source distributes keys over its flows is not clear yet; try again")]
-    OtherSharding,
 }
 
 /// Keys, and who waits for them.
@@ -47,6 +45,7 @@ pub fn key(db: u32, key: impl Into<Bytes>) -> SourceKey {
 pub(crate) struct Desk {
     pub(crate) requests: Receiver<Request>,
     pub(crate) flows: Vec<UnboundedSender<Order>>,
+    pub(crate) unclear: UnboundedSender<unclear::Request>,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) shared: Arc<Shared>,
 }
@@ -82,21 +81,26 @@ impl Desk {
             return Err(Refused::Off);
         }
         let mut of_flow: Vec<Vec<SourceKey>> = vec![Vec::new(); self.flows.len()];
+        let mut unclear = Vec::new();
         // What is not replicated has no place on the target.
         for key in keys.into_iter().filter(|key| self.shared.mapping.target_name(key.db, &key.key).is_some())
         {
-            let Some(flow) = self.shared.sharding.flow_of_stale(&key.key) else {
-                self.shared.sharding.is_unclear();
-                return Err(Refused::OtherSharding);
-            };
-            of_flow[flow].push(key);
+            match self.shared.sharding.flow_of(&key.key) {
+                Some(flow) => of_flow[flow].push(key),
+                None => unclear.push(key),
+            }
         }
         let mut answers = Vec::new();
+        let (cause, reason) = (repair::Cause::Difference, "a comparison found a difference");
+        if !unclear.is_empty() {
+            let (done, answer) = oneshot::channel();
+            let request = unclear::Request { keys: unclear, cause, reason, done };
+            self.unclear.send(request).map_err(|_| Refused::NotStable)?;
+            answers.push(answer);
+        }
         for (flow, keys) in self.flows.iter().zip(of_flow).filter(|(_, keys)| !keys.is_empty()) {
             info!(keys = keys.len(), "a comparison asks for keys to be repaired");
             let (done, answer) = oneshot::channel();
-            let cause = repair::Cause::Difference;
-            let reason = "a comparison found a difference";
             flow.send(Order::Repair { keys, cause, reason, done }).map_err(|_| Refused::NotStable)?;
             answers.push(answer);
         }

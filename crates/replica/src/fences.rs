@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use command::{KeyPositions, SourceKey};
-use repair::{Batch, Outcome, Reader, ReaderOptions, Rules, Value};
+use repair::{Batch, Fence, Outcome, Reader, ReaderOptions, Rules, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -34,6 +34,13 @@ pub struct Link {
 pub enum Ask {
     /// For the values of keys.
     Values(Request),
+    /// For the values of keys that may belong to any flow.
+    All {
+        /// The keys.
+        batch: Batch,
+        /// Answered with them, and the LSNs of every flow around them; `None`: the fence is void.
+        answer: oneshot::Sender<Option<Fence>>,
+    },
     /// Where the keys of a command are.
     Keys(Question),
 }
@@ -105,6 +112,13 @@ impl Fences {
             };
             let first = match ask {
                 Ask::Values(first) => first,
+                Ask::All { batch, answer } => {
+                    self.open(&mut open).await;
+                    let fence = self.read_batch(&mut open, &mut told, batch).await;
+                    // Whoever does not wait any more has ended.
+                    let _ = answer.send(fence);
+                    continue;
+                }
                 Ask::Keys(question) => {
                     self.find_keys(&mut open, question).await;
                     continue;
@@ -180,20 +194,14 @@ impl Fences {
         told: &mut Option<Instant>,
         requests: Vec<Request>,
     ) {
-        let outcome = match open {
-            Some((reader, replication_id)) => {
-                let batch = Batch {
-                    id: 0,
-                    keys: requests.iter().flat_map(|request| request.batch.keys.iter().cloned()).collect(),
-                    big: requests.iter().any(|request| request.batch.big),
-                    tries: requests.iter().map(|request| request.batch.tries).max().unwrap_or(0),
-                };
-                reader.read(&batch, replication_id).await
-            }
-            None => Outcome::Void("no reader".into()),
+        let batch = Batch {
+            id: 0,
+            keys: requests.iter().flat_map(|request| request.batch.keys.iter().cloned()).collect(),
+            big: requests.iter().any(|request| request.batch.big),
+            tries: requests.iter().map(|request| request.batch.tries).max().unwrap_or(0),
         };
-        match outcome {
-            Outcome::Fence(fence) => {
+        match self.read_batch(open, told, batch).await {
+            Some(fence) => {
                 let mut values: BTreeMap<SourceKey, Value> = fence.values.into_iter().collect();
                 for Request { flow, batch } in requests {
                     let values = batch.keys.into_iter().filter_map(|key| {
@@ -208,16 +216,35 @@ impl Fences {
                     tell(&self.flows, flow, Answer { id: batch.id, found });
                 }
             }
+            None => {
+                for Request { flow, batch } in requests {
+                    tell(&self.flows, flow, Answer { id: batch.id, found: None });
+                }
+            }
+        }
+    }
+
+    /// Reads the keys of all flows behind one fence. `None`, after a pause: it is void.
+    async fn read_batch(
+        &mut self,
+        open: &mut Option<(Reader, String)>,
+        told: &mut Option<Instant>,
+        batch: Batch,
+    ) -> Option<Fence> {
+        let outcome = match open {
+            Some((reader, replication_id)) => reader.read(&batch, replication_id).await,
+            None => Outcome::Void("no reader".into()),
+        };
+        match outcome {
+            Outcome::Fence(fence) => Some(fence),
             Outcome::Void(reason) => {
                 if told.is_none_or(|at| at.elapsed() > REMINDER) {
                     warn!(reason, "keys to be repaired are not read from the source yet");
                     *told = Some(Instant::now());
                 }
-                debug!(reason, requests = requests.len(), "fence void");
+                debug!(reason, keys = batch.keys.len(), "fence void");
                 tokio::time::sleep(PAUSE).await;
-                for Request { flow, batch } in requests {
-                    tell(&self.flows, flow, Answer { id: batch.id, found: None });
-                }
+                None
             }
         }
     }

@@ -13,6 +13,7 @@ mod misplaced;
 mod repairing;
 mod report;
 mod sieving;
+mod unclear;
 mod unknown;
 mod waiting;
 
@@ -34,6 +35,8 @@ use tokio::time::Instant;
 pub use channels::{Channels, End, Notice, Order, Pace, Position, Shared, Start, Stored};
 pub(crate) use known_keys::{is_global, keys_touched};
 pub(crate) use repairing::no_key;
+pub(crate) use unclear::CARRIER;
+pub use unclear::Step;
 pub(crate) use waiting::stopped;
 
 use invariants::{Farewell, in_order};
@@ -108,6 +111,10 @@ pub struct FlowTask {
     passing: Vec<(u64, oneshot::Sender<()>)>,
     /// Whoever waits for keys to leave repair.
     leaving: Vec<(BTreeSet<SourceKey>, oneshot::Sender<()>)>,
+    /// Values on their way that any flow may have to do with, by token.
+    carrying: BTreeMap<u64, oneshot::Sender<bool>>,
+    /// Keys that were written here for another flow's sake, perhaps.
+    pub(crate) carried: BTreeSet<SourceKey>,
 }
 
 impl FlowTask {
@@ -160,6 +167,8 @@ impl FlowTask {
             throttled: false,
             passing: Vec::new(),
             leaving: Vec::new(),
+            carrying: BTreeMap::new(),
+            carried: BTreeSet::new(),
         }
     }
 

@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
+/// Stands for the flow of a listed key that may belong to any (repair rule 19).
+pub const UNCLEAR: u32 = u32::MAX;
+
 /// Keys that one write adds or removes: the store needs a few KiB of memory for each until it is through.
 const TOGETHER: usize = 1_000;
 
@@ -49,6 +52,8 @@ struct Pending {
     edits: Vec<Edit>,
     /// The last word about each key: listed, or not listed any more.
     list: BTreeMap<SourceKey, Option<NotInSync>>,
+    /// Not listed any more, where nobody but [`UNCLEAR`] has listed them.
+    let_go: Vec<SourceKey>,
     clear_list: bool,
     clean_stop: bool,
     waiting: Vec<oneshot::Sender<Result<(), Arc<Error>>>>,
@@ -95,6 +100,7 @@ pub struct Entry {
     edit: Option<Edit>,
     add: Vec<NotInSync>,
     remove: Vec<SourceKey>,
+    let_go: Vec<SourceKey>,
     clear_list: bool,
     clean_stop: bool,
 }
@@ -136,6 +142,13 @@ impl Entry {
     #[must_use]
     pub fn unlist(mut self, keys: Vec<SourceKey>) -> Entry {
         self.remove.extend(keys);
+        self
+    }
+
+    /// Takes keys off the list that are on it as [`UNCLEAR`]. One that a flow has listed meanwhile stays.
+    #[must_use]
+    pub fn unlist_unclear(mut self, keys: Vec<SourceKey>) -> Entry {
+        self.let_go.extend(keys);
         self
     }
 
@@ -201,11 +214,12 @@ impl Ledger {
         (list.keys.len() as u64, list.first(limit))
     }
 
-    /// Whether a key is durably listed, and nothing that is pending or being written changes that.
-    pub fn lists(&self, key: &SourceKey) -> bool {
-        !lock(&self.shared.pending).list.contains_key(key)
-            && !lock(&self.shared.changing).contains(key)
-            && lock(&self.shared.list).keys.contains_key(key)
+    /// The flow under which a key is durably listed, if nothing that is pending or being written changes that.
+    pub fn lists(&self, key: &SourceKey) -> Option<u32> {
+        if lock(&self.shared.pending).list.contains_key(key) || lock(&self.shared.changing).contains(key) {
+            return None;
+        }
+        lock(&self.shared.list).keys.get(key).map(|why| why.flow)
     }
 
     /// Writes an entry durably, together with what others want written.
@@ -230,8 +244,10 @@ impl Ledger {
         pending.clean_stop |= entry.clean_stop;
         if entry.clear_list {
             pending.list.clear();
+            pending.let_go.clear();
             pending.clear_list = true;
         }
+        pending.let_go.extend(entry.let_go);
         for key in entry.remove {
             pending.list.insert(key, None);
         }
@@ -248,6 +264,13 @@ impl Ledger {
             let _alone = shared.writing.lock().await;
             let pending = {
                 let mut pending = lock(&shared.pending);
+                let listed = lock(&shared.list);
+                for key in std::mem::take(&mut pending.let_go) {
+                    if listed.keys.get(&key).is_some_and(|why| why.flow == UNCLEAR) {
+                        pending.list.entry(key).or_insert(None);
+                    }
+                }
+                drop(listed);
                 *lock(&shared.changing) = pending.list.keys().cloned().collect();
                 std::mem::take(&mut *pending)
             };

@@ -59,6 +59,7 @@ mod source_watch;
 pub mod startup;
 pub mod status;
 pub mod throttle;
+pub mod unclear;
 
 pub use engine::{Finished, Goal, Replica, Stop};
 pub use error::{Error, Exit};

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::flow_task::{Order, Shared};
 use crate::global;
 use crate::source::SourceSide;
+use crate::unclear::Request;
 
 /// Why the removal did not come to its end. It is due again after the next attachment.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +34,6 @@ pub enum Unfinished {
     /// The attachment ended.
     #[error("the attachment ended")]
     Ended,
-    /// Which flow a key would come on is not known: its removal could overtake a record.
-    #[error(
-        "how the source distributes keys over its flows is not clear yet; a stale key cannot be removed in order"
-    )]
-    OtherSharding,
 }
 
 /// What a removal needs.
@@ -48,6 +44,8 @@ pub struct Removal {
     pub side: Side,
     /// The flows.
     pub flows: Vec<UnboundedSender<Order>>,
+    /// Takes keys of which it is not known which flow would carry them.
+    pub unclear: UnboundedSender<Request>,
     /// What the flows share.
     pub shared: Arc<Shared>,
 }
@@ -130,21 +128,26 @@ impl Removal {
 
     async fn repair(&mut self, absent: Vec<SourceKey>) -> Result<(), Unfinished> {
         let mut of_flow: Vec<Vec<SourceKey>> = vec![Vec::new(); self.flows.len()];
+        let mut unclear = Vec::new();
         for key in absent {
-            let Some(flow) = self.shared.sharding.flow_of_stale(&key.key) else {
-                self.shared.sharding.is_unclear();
-                return Err(Unfinished::OtherSharding);
-            };
-            of_flow[flow].push(key);
+            match self.shared.sharding.flow_of(&key.key) {
+                Some(flow) => of_flow[flow].push(key),
+                None => unclear.push(key),
+            }
         }
         let mut answers = Vec::new();
+        let (cause, reason) = (repair::Cause::Stale, "on the target, and not at the source");
+        if !unclear.is_empty() {
+            let (done, answer) = oneshot::channel();
+            let request = Request { keys: unclear, cause, reason, done };
+            self.unclear.send(request).map_err(|_| Unfinished::Ended)?;
+            answers.push(answer);
+        }
         for (flow, keys) in self.flows.iter().zip(of_flow) {
             if keys.is_empty() {
                 continue;
             }
             let (done, answer) = oneshot::channel();
-            let reason = "on the target, and not at the source";
-            let cause = repair::Cause::Stale;
             flow.send(Order::Repair { keys, cause, reason, done }).map_err(|_| Unfinished::Ended)?;
             answers.push(answer);
         }

@@ -16,6 +16,7 @@ mod coordinator;
 use std::sync::Arc;
 
 use checkpoint::NotInSync;
+use command::SourceKey;
 use flow::{AckState, EofToken, Parting};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -27,7 +28,9 @@ use crate::error::Error;
 use crate::fences::{self, Link};
 use crate::flow_task::{Channels, FlowTask, Order, Shared, Start, Stored};
 use crate::intake::Received;
+use crate::ledger::UNCLEAR;
 use crate::status::FlowStatus;
+use crate::unclear;
 
 pub use coordinator::{Ending, Progress};
 
@@ -74,6 +77,8 @@ pub struct Session {
     pub flows: Vec<FlowEnds>,
     /// What the flows can be told.
     pub orders: Vec<UnboundedSender<Order>>,
+    /// Takes keys that may belong to any flow.
+    pub unclear: UnboundedSender<unclear::Request>,
     /// How far they are.
     pub progress: watch::Receiver<Progress>,
     /// How its last attachment ended.
@@ -107,6 +112,7 @@ impl Session {
         let count = spools.len();
         let (notices_in, notices) = unbounded_channel();
         let (fences_in, fence_requests) = unbounded_channel();
+        let (unclear, unclear_requests) = unbounded_channel();
         let (stop_flows, stop) = watch::channel(false);
         let (link, link_seen) = watch::channel(None);
         let stored = shared.ledger.state();
@@ -119,14 +125,27 @@ impl Session {
         let (stored_in, stored) = watch::channel(stored);
         let statuses = shared.status.flows();
         let mut listed: Vec<Vec<NotInSync>> = vec![Vec::new(); count];
+        let mut of_any = Vec::new();
         for entry in repairing {
+            if entry.flow == UNCLEAR {
+                listed.iter_mut().for_each(|flow| flow.push(entry.clone()));
+                of_any.push(SourceKey { db: entry.db, key: entry.key.into() });
+                continue;
+            }
             // A note from another number of flows stays listed; a full sync ends it.
             if let Some(flow) = listed.get_mut(entry.flow as usize) {
                 flow.push(entry);
             }
         }
+        if shared.repair && !of_any.is_empty() {
+            let (done, _) = oneshot::channel();
+            let (cause, reason) = (repair::Cause::Listed, repair::Cause::Listed.words());
+            // The other end is below.
+            let _ = unclear.send(unclear::Request { keys: of_any, cause, reason, done });
+        }
         let mut session = Session {
             shared: shared.clone(),
+            unclear: unclear.clone(),
             flows: Vec::new(),
             orders: Vec::new(),
             progress: watch::channel(Progress::default()).1,
@@ -171,6 +190,7 @@ impl Session {
                 notices: notices_in.clone(),
                 orders: orders_out,
                 fences: fences_in.clone(),
+                unclear: unclear.clone(),
                 stop: stop.clone(),
                 applied,
                 ping,
@@ -199,11 +219,20 @@ impl Session {
         session.tasks.push(tokio::spawn(fences.run()));
         let (commands, commands_out) = unbounded_channel();
         let (progress, progress_out) = watch::channel(Progress::new(count));
+        let over_all = unclear::Unclear {
+            requests: unclear_requests,
+            flows: session.orders.clone(),
+            fences: fences_in,
+            progress: progress_out.clone(),
+            shared: shared.clone(),
+        };
+        session.tasks.push(tokio::spawn(over_all.run()));
         let (desk, requests) = desk::open();
         shared.status.set_desk(desk);
         let desk = Desk {
             requests,
             flows: session.orders.clone(),
+            unclear: unclear.clone(),
             progress: progress_out.clone(),
             shared: shared.clone(),
         };
@@ -213,6 +242,7 @@ impl Session {
             shared,
             flows: ends,
             orders: session.orders.clone(),
+            unclear,
             notices,
             commands: commands_out,
             progress,

@@ -5,16 +5,15 @@
 //! Single keys lie on a wrong flow: PFMERGE leaves such copies behind, and journals them (v1.40.1 `hll_family.cc`
 //! PFMergeInternal).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// Seed of Dragonfly's key hash (`sharding.cc` `Shard`, v1.0 to v1.40.1).
 const SHARD_SEED: u64 = 120_577_240_643;
 
-/// With fewer keys seen, nothing is taken for certain.
+/// With fewer different keys seen, nothing is taken for certain.
 const ENOUGH: u64 = 20;
-
-/// So often a removal of stale keys is put off before a master of which little is seen is taken for one like most.
-const PATIENCE: u64 = 2;
 
 /// The ways in which a master may shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +32,8 @@ pub struct Sharding {
     seen: AtomicU64,
     /// Keys that came on another flow than a way says.
     off: [AtomicU64; 3],
-    /// How often a removal had to be put off because too little was seen.
-    unclear: AtomicU64,
+    /// Hashes of the first keys: one that comes again shows nothing new.
+    first: Mutex<BTreeSet<u64>>,
 }
 
 impl Sharding {
@@ -44,7 +43,7 @@ impl Sharding {
             flows: flows.max(1),
             seen: AtomicU64::new(0),
             off: Default::default(),
-            unclear: AtomicU64::new(0),
+            first: Mutex::default(),
         }
     }
 
@@ -52,6 +51,13 @@ impl Sharding {
     pub fn saw(&self, key: &[u8], flow: usize) {
         if self.flows == 1 {
             return;
+        }
+        if self.seen.load(Relaxed) < ENOUGH {
+            let hash = twox_hash::XxHash64::oneshot(SHARD_SEED, key);
+            // Only whole values are put in under this lock.
+            if !self.first.lock().unwrap_or_else(PoisonError::into_inner).insert(hash) {
+                return;
+            }
         }
         self.seen.fetch_add(1, Relaxed);
         for way in WAYS {
@@ -61,35 +67,17 @@ impl Sharding {
         }
     }
 
-    /// The flow that carries a key; `None`: not known.
+    /// The flow that carries a key. `None`: not known, since the ways that fit what was seen do not agree about it, or none
+    /// fits.
     pub fn flow_of(&self, key: &[u8]) -> Option<usize> {
         if self.flows == 1 {
             return Some(0);
         }
         let seen = self.seen.load(Relaxed);
-        if seen < ENOUGH {
-            let flow = Way::Key.flow_of(key, self.flows);
-            return (flow == Way::Tag.flow_of(key, self.flows)).then_some(flow);
-        }
-        let way = WAYS.into_iter().min_by_key(|way| self.off[*way as usize].load(Relaxed))?;
-        let off = self.off[way as usize].load(Relaxed);
-        (off <= seen / 10).then(|| way.flow_of(key, self.flows))
-    }
-
-    /// The flow that carries a stale key. A source that has few keys and is quiet never shows more: after some tries, and
-    /// unless something speaks against it, it counts as one that shards as masters do if they are not told otherwise. So
-    /// small a source does not bring back a key in just the moment in which it is removed.
-    pub fn flow_of_stale(&self, key: &[u8]) -> Option<usize> {
-        self.flow_of(key).or_else(|| {
-            let patient = self.unclear.load(Relaxed) >= PATIENCE && self.seen.load(Relaxed) < ENOUGH;
-            let fits = self.off[Way::Key as usize].load(Relaxed) == 0;
-            (patient && fits).then(|| Way::Key.flow_of(key, self.flows))
-        })
-    }
-
-    /// A removal is put off.
-    pub fn is_unclear(&self) {
-        self.unclear.fetch_add(1, Relaxed);
+        let fits = |way: &Way| seen < ENOUGH || self.off[*way as usize].load(Relaxed) <= seen / 10;
+        let mut flows = WAYS.into_iter().filter(fits).map(|way| way.flow_of(key, self.flows));
+        let flow = flows.next()?;
+        flows.all(|other| other == flow).then_some(flow)
     }
 
     /// Whether a key certainly does not belong to the flow that it came on.
@@ -163,7 +151,11 @@ mod tests {
     #[test]
     fn little_or_contradictory_evidence_settles_nothing() {
         let sharding = Sharding::new(3);
-        assert!(sharding.flow_of(b"plain").is_some(), "without a tag both usual ways agree");
+        for key in keys() {
+            let agreed =
+                WAYS.iter().all(|way| way.flow_of(key.as_bytes(), 3) == Way::Key.flow_of(key.as_bytes(), 3));
+            assert_eq!(sharding.flow_of(key.as_bytes()).is_some(), agreed, "{key}");
+        }
         assert!(!sharding.is_misplaced(b"plain", 0) && !sharding.is_misplaced(b"plain", 1));
         for n in 0..100u32 {
             sharding.saw(&n.to_le_bytes(), n as usize % 3);
@@ -172,17 +164,34 @@ mod tests {
     }
 
     #[test]
-    fn a_small_quiet_source_is_taken_for_a_usual_one_in_the_end() {
-        let sharding = Sharding::new(8);
-        let key = keys().find(|key| sharding.flow_of(key.as_bytes()).is_none()).expect("one has a tag");
-        for _ in 0..PATIENCE {
-            assert_eq!(sharding.flow_of_stale(key.as_bytes()), None);
-            sharding.is_unclear();
+    fn the_same_key_again_and_again_shows_nothing_new() {
+        let sharding = Sharding::new(2);
+        let key =
+            keys().find(|key| flows_of(key).windows(2).any(|two| two[0] != two[1])).expect("there is one");
+        for _ in 0..1000 {
+            sharding.saw(b"always the same", Way::Key.flow_of(b"always the same", 2));
         }
-        let own = Way::Key.flow_of(key.as_bytes(), 8);
-        assert_eq!(sharding.flow_of_stale(key.as_bytes()), Some(own));
-        sharding.saw(key.as_bytes(), (own + 1) % 8);
-        assert_eq!(sharding.flow_of_stale(key.as_bytes()), None, "something speaks against it");
+        assert_eq!(sharding.flow_of(key.as_bytes()), None);
+    }
+
+    #[test]
+    fn keys_without_tags_do_not_tell_where_those_with_tags_go() {
+        let sharding = Sharding::new(2);
+        for n in 0..100 {
+            let key = format!("key:{n}");
+            sharding.saw(key.as_bytes(), Way::Key.flow_of(key.as_bytes(), 2));
+        }
+        let [by_key, by_tag, _] = WAYS;
+        let flows = |key: &String| (by_key.flow_of(key.as_bytes(), 2), by_tag.flow_of(key.as_bytes(), 2));
+        let apart = keys().find(|key| flows(key).0 != flows(key).1).expect("there is one");
+        let alike = keys().find(|key| key.starts_with('{') && flows(key).0 == flows(key).1);
+        let alike = alike.expect("there is one");
+        assert_eq!(sharding.flow_of(apart.as_bytes()), None, "the master may shard by tags");
+        assert_eq!(sharding.flow_of(alike.as_bytes()), Some(flows(&alike).0));
+    }
+
+    fn flows_of(key: &str) -> Vec<usize> {
+        WAYS.iter().map(|way| way.flow_of(key.as_bytes(), 2)).collect()
     }
 
     #[test]

@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use command::{Effect, TargetCommand};
+use bytes::Bytes;
+use command::{Deadline, Effect, TargetCommand};
 use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -211,6 +212,11 @@ impl FlowRouter {
     /// process began. Until that is said, any key may have one (rule 32).
     pub fn set_ttl_history(&mut self, known: bool) {
         self.deadlines.set_known(known);
+    }
+
+    /// A key may have an expiry that was given to it on another way than through this router (rule 32).
+    pub fn note_expiry(&mut self, db: u32, name: &Bytes) {
+        self.deadlines.note(db, &[Bytes::new(), name.clone()], Deadline::Given);
     }
 
     /// Opens the placing of a repaired value. Its commands follow as [`FlowRouter::send`] with [`Origin::Repair`], and

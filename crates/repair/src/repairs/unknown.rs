@@ -2,10 +2,10 @@
 //!
 //! Such a key is under repair in every flow at once. A coordinator reads it behind one fence over all flows, tells each
 //! flow its components, and sends the value when every flow has reached its `R1`. Until the value is acknowledged each
-//! flow holds the key's records: the lane of the value may be another than that of the next record.
+//! flow holds the key's records: the lane of the value may be another than that of the next record. A flow that has held
+//! one then knows that the key is its own, and repairs it like any other.
 
 use command::SourceKey;
-use journal::Record;
 
 use super::Repairs;
 use crate::Cause;
@@ -45,16 +45,19 @@ impl Repairs {
 
     /// The coordinator begins to read it: from now on records are held.
     pub fn unknown_reading(&mut self, key: &SourceKey) {
+        let seen = self.seen;
         if let Some(repair) = self.unknown(key) {
-            repair.stage = Stage::Reading { batch: None };
+            (repair.stage, repair.received) = (Stage::Reading { batch: None }, seen);
         }
     }
 
     /// The fence was read: this flow's components. Whether the window is untouched so far; otherwise the coordinator
     /// reads again.
     pub fn unknown_answer(&mut self, key: &SourceKey, r0: u64, r1: u64) -> bool {
+        let backwards = self.rules.on(13);
         let Some(repair) = self.unknown(key) else { return false };
-        if !matches!(repair.stage, Stage::Reading { .. }) || r0 > r1 || repair.touched(r0, r1) {
+        let backwards = backwards && (r0 > r1 || r0 < repair.received);
+        if !matches!(repair.stage, Stage::Reading { .. }) || backwards || repair.touched(r0, r1) {
             self.read_again(key, true);
             return false;
         }
@@ -82,18 +85,50 @@ impl Repairs {
         }
     }
 
-    /// The value has settled: the key leaves, and this flow's records that waited for it go through
-    /// [`Repairs::record`] and on to routing. `None`: it left before.
-    ///
-    /// Only while [`Repairs::reached`] says yes for every flow: a record that moves the key may have come since the value
-    /// was sent, and then the coordinator has to read again ([`Repairs::unknown_void`] for every flow).
-    pub fn release(&mut self, key: &SourceKey) -> Option<Vec<(u64, Record)>> {
-        let repair = self.unknown(key)?;
-        assert!(matches!(repair.stage, Stage::Ready { .. }), "released although it has to be read again");
-        let repair = self.take_out(key)?;
-        self.listed.remove(key);
-        self.counters.repaired += 1;
-        Some(repair.held)
+    /// The value has settled. [`Reached::Yes`]: the key has left this flow, to which no record of it came since it was
+    /// read. [`Reached::Again`]: one came, so the key is this flow's, which repairs it by itself from now on.
+    pub fn leave(&mut self, key: &SourceKey) -> Reached {
+        let Some(repair) = self.unknown(key) else { return Reached::Ended };
+        let untouched = matches!(repair.stage, Stage::Ready { .. }) && repair.held.is_empty();
+        self.part(key, untouched)
+    }
+
+    /// The key turned out to belong to another flow, which repairs it by itself. What is returned is as for
+    /// [`Repairs::leave`].
+    pub fn withdraw(&mut self, key: &SourceKey) -> Reached {
+        let Some(repair) = self.unknown(key) else { return Reached::Ended };
+        let untouched = !repair.met && repair.held.is_empty() && repair.moved_at.is_none();
+        self.part(key, untouched)
+    }
+
+    fn part(&mut self, key: &SourceKey, untouched: bool) -> Reached {
+        if untouched {
+            self.take_out(key);
+            self.listed.remove(key);
+            return Reached::Yes;
+        }
+        if let Some(repair) = self.unknown(key) {
+            repair.unknown_flow = false;
+            self.read_again(key, false);
+        }
+        Reached::Again
+    }
+
+    /// Whether this flow repairs the key by itself.
+    #[must_use]
+    pub fn is_own(&self, key: &SourceKey) -> bool {
+        self.listed.contains(key) && !self.is_unknown(key)
+    }
+
+    /// Whether the key is under repair in all flows.
+    #[must_use]
+    pub fn is_unknown(&self, key: &SourceKey) -> bool {
+        self.keys.get(key).is_some_and(|repair| repair.unknown_flow)
+    }
+
+    /// Names the value of such a key on its way through this flow's lanes.
+    pub fn token(&mut self) -> u64 {
+        self.id()
     }
 
     fn unknown(&mut self, key: &SourceKey) -> Option<&mut Repair> {

@@ -263,9 +263,7 @@ impl World {
             return self.shared_again();
         }
         for flow in 0..2 {
-            for (lsn, record) in self.repairs[flow].release(&shared.key).unwrap_or_default() {
-                self.route(flow, lsn, record);
-            }
+            self.repairs[flow].leave(&shared.key);
         }
     }
 

@@ -7,12 +7,14 @@ use std::sync::atomic::AtomicBool;
 use checkpoint::{NotInSync, State};
 use command::{Global, JsonAs, Mapping, MissingKind, SourceKey};
 use flow::EofToken;
+use repair::{Reached, Value};
 use router::Target;
 use router::durability::NodeWatch;
 use rules::Rules;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
 
+use super::unclear::Step;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::fences;
@@ -21,6 +23,7 @@ use crate::ledger::Ledger;
 use crate::sharding::Sharding;
 use crate::status::Status;
 use crate::throttle::Throttle;
+use crate::unclear;
 
 /// What all flows of a session share.
 #[derive(Debug)]
@@ -210,6 +213,24 @@ pub enum Order {
         /// Answered when every one of them has left.
         done: oneshot::Sender<()>,
     },
+    /// A step of the repair of keys that may belong to any flow.
+    Unclear {
+        /// The keys.
+        keys: Vec<SourceKey>,
+        /// What to do.
+        step: Step,
+        /// Answered with where each of them stands in this flow.
+        done: oneshot::Sender<Vec<Reached>>,
+    },
+    /// Send the value of such a key.
+    Carry {
+        /// The key.
+        key: SourceKey,
+        /// Its value.
+        value: Value,
+        /// Answered with whether it has settled.
+        done: oneshot::Sender<bool>,
+    },
     /// Tell when every record below this LSN was dispatched.
     Passed {
         /// An LSN of this flow.
@@ -258,6 +279,8 @@ pub struct Channels {
     pub orders: UnboundedReceiver<Order>,
     /// Questions to the source.
     pub fences: UnboundedSender<fences::Ask>,
+    /// Keys that may belong to any flow.
+    pub unclear: UnboundedSender<unclear::Request>,
     /// Becomes true when the flow shall stop.
     pub stop: watch::Receiver<bool>,
     /// The applied LSN, for ACKs and the checkpoint.

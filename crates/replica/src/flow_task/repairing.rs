@@ -14,7 +14,7 @@ use super::{End, FlowTask};
 use crate::apply::{Doubt, MOVING, Place, UNCERTAIN};
 use crate::fences::{Answer, Ask, Request};
 use crate::global;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, UNCLEAR};
 
 /// Keys that wait to be read again because a record may not have said everything.
 const SUSPECTS: usize = 50_000;
@@ -33,7 +33,11 @@ impl FlowTask {
                 continue;
             }
             let key = SourceKey { db: entry.db, key: entry.key.into() };
-            self.repairs.begin(key, Cause::Listed, self.next);
+            match entry.flow {
+                // Rule 19: in every flow.
+                UNCLEAR => self.repairs.begin_unknown(key, Cause::Listed, self.next),
+                _ => self.repairs.begin(key, Cause::Listed, self.next),
+            }
         }
     }
 
@@ -205,7 +209,7 @@ impl FlowTask {
         self.doubts.push(Doubt { keys, reason: reason.into(), origin });
     }
 
-    fn contaminated(&self, keys: &[SourceKey]) -> Vec<SourceKey> {
+    pub(super) fn contaminated(&self, keys: &[SourceKey]) -> Vec<SourceKey> {
         let mapping = &self.shared.mapping;
         let mut found = Vec::new();
         for key in keys {
@@ -280,7 +284,7 @@ impl FlowTask {
         }
     }
 
-    async fn place(&mut self, placement: Placement) -> Result<(), End> {
+    pub(super) async fn place(&mut self, placement: Placement) -> Result<(), End> {
         let Placement { token, key, value, held } = placement;
         self.note_database(key.db)?;
         if let Some(known) = &mut self.known {
@@ -377,6 +381,11 @@ impl FlowTask {
         }
         let mut left = Vec::new();
         for token in tokens {
+            if let Some(done) = self.carrying.remove(&token) {
+                // Whoever does not wait any more has ended.
+                let _ = done.send(true);
+                continue;
+            }
             let cause = self.repairs.cause_of(token).map_or("unknown", Cause::words);
             if let Some(key) = self.repairs.settled(token) {
                 self.shared.status.repaired(cause, 1);

@@ -254,6 +254,12 @@ impl FlowTask {
                 self.leaving.push((keys.into_iter().collect(), done));
                 self.tell_left(&[]);
             }
+            Order::Unclear { keys, step, done } => {
+                let answers = self.step(&keys, step).await?;
+                // Whoever does not wait any more has ended.
+                let _ = done.send(answers);
+            }
+            Order::Carry { key, value, done } => self.carry(key, value, done).await?,
             Order::Passed { at, done } => {
                 self.passing.push((at, done));
                 self.answer_passed();

@@ -21,10 +21,13 @@ use crate::intake::Received;
 use crate::ledger::Entry;
 use crate::startup;
 use crate::status::{FlowStatus, SHOWN_NOT_IN_SYNC};
+use crate::unclear::Request;
 
 /// Two checkpoints are at least this far apart, so that a fast stream costs one for a few thousand records; unless a flow
 /// is about to wait for one.
 const SPACING: Duration = Duration::from_millis(20);
+/// Why a key is repaired that came on a flow which is not its own.
+const MISPLACED: &str = "came on another flow than its own";
 /// How long the target's nodes may take to show themselves before the journal is followed.
 const STAND: Duration = Duration::from_secs(5);
 /// How long the target's nodes may take to tell that they keep what they acknowledged, before that is mentioned.
@@ -110,6 +113,7 @@ pub(super) struct Coordinator {
     pub(super) shared: Arc<Shared>,
     pub(super) flows: Vec<FlowEnd>,
     pub(super) orders: Vec<UnboundedSender<Order>>,
+    pub(super) unclear: UnboundedSender<Request>,
     pub(super) notices: UnboundedReceiver<Notice>,
     pub(super) commands: super::Commands,
     pub(super) progress: watch::Sender<Progress>,
@@ -208,11 +212,17 @@ impl Coordinator {
             Notice::Cut { .. } => self.progress.send_modify(|p| p.cuts += 1),
             Notice::Misplaced { keys } => {
                 for key in keys {
-                    let Some(flow) = self.shared.sharding.flow_of(&key.key) else { continue };
+                    let Some(flow) = self.shared.sharding.flow_of(&key.key) else {
+                        let (done, _) = oneshot::channel();
+                        let (cause, reason) = (repair::Cause::Misplaced, MISPLACED);
+                        // The session ends with the one that takes it.
+                        let _ = self.unclear.send(Request { keys: vec![key], cause, reason, done });
+                        continue;
+                    };
                     let order = Order::Repair {
                         keys: vec![key],
                         cause: repair::Cause::Stale,
-                        reason: "came on another flow than its own",
+                        reason: MISPLACED,
                         done: oneshot::channel().0,
                     };
                     // A flow that has ended has said so; the key is listed.
@@ -309,6 +319,15 @@ impl Coordinator {
         // After the LSNs that they are stored with.
         let marks = self.marks();
         let stored = applied.clone();
+        let mut gone: Vec<SourceKey> = Vec::new();
+        for flow in &self.orders {
+            let (done, ended) = oneshot::channel();
+            let order = Order::BarrierEnds { global: global.clone(), done };
+            if flow.send(order).is_ok() {
+                // A flow that has ended writes nothing any more.
+                gone.extend(ended.await.unwrap_or_default());
+            }
+        }
         if self.shared.rules.on(23) && self.shared.rules.on(26) {
             let durable = self.shared.ledger.state().map(|state| state.applied).unwrap_or_default();
             let after = applied
@@ -388,15 +407,6 @@ impl Coordinator {
                     }
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }
-            }
-        }
-        let mut gone: Vec<SourceKey> = Vec::new();
-        for flow in &self.orders {
-            let (done, ended) = oneshot::channel();
-            let order = Order::BarrierEnds { global: global.clone(), done };
-            if flow.send(order).is_ok() {
-                // A flow that has ended writes nothing any more.
-                gone.extend(ended.await.unwrap_or_default());
             }
         }
         if self.shared.rules.on(24) {

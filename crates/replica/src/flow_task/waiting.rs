@@ -265,6 +265,7 @@ impl FlowTask {
                 self.answer_passed();
             }
             Order::BarrierEnds { global, done } => {
+                self.router.executed_everywhere();
                 let ended = self.end_repairs(&global);
                 // A session that has ended does not write it down either.
                 let _ = done.send(ended);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use checkpoint::{NodeMark, State};
 use command::SourceKey;
-use router::durability::{Mark, Settlement};
+use router::durability::{Mark, Settlement, Standing};
 use router::side::Side;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
@@ -319,15 +319,6 @@ impl Coordinator {
         // After the LSNs that they are stored with.
         let marks = self.marks();
         let stored = applied.clone();
-        let mut gone: Vec<SourceKey> = Vec::new();
-        for flow in &self.orders {
-            let (done, ended) = oneshot::channel();
-            let order = Order::BarrierEnds { global: global.clone(), done };
-            if flow.send(order).is_ok() {
-                // A flow that has ended writes nothing any more.
-                gone.extend(ended.await.unwrap_or_default());
-            }
-        }
         if self.shared.rules.on(23) && self.shared.rules.on(26) {
             let durable = self.shared.ledger.state().map(|state| state.applied).unwrap_or_default();
             let after = applied
@@ -388,6 +379,7 @@ impl Coordinator {
         let Reached { global, lsns } = reached;
         let mut pause = Duration::from_millis(100);
         let mut stop = self.stop_flows.subscribe();
+        let mut gone: Vec<SourceKey> = Vec::new();
         // Made anew, so that nothing of an earlier one can come behind it.
         let mut side = Side::new(self.shared.target.clone());
         loop {
@@ -397,7 +389,15 @@ impl Coordinator {
                 result = self.execute_everywhere(&mut side, &global) => result,
             };
             match result {
-                Ok(()) => break,
+                Ok(standing) => {
+                    gone.extend(self.end_repairs(&global).await);
+                    // Until the flows had noted it nobody would have missed it on a node that lost it again.
+                    let nodes = self.shared.nodes.as_ref();
+                    let changed = nodes.zip(standing).map(|(nodes, standing)| nodes.changed_since(&standing));
+                    if changed.is_none_or(|changed| changed.is_empty()) {
+                        break;
+                    }
+                }
                 Err(why) => {
                     warn!(command = ?global, why, "global command not executed yet");
                     tokio::select! {
@@ -425,6 +425,20 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Every flow ends its repairs in the command's scope. Their keys.
+    async fn end_repairs(&self, global: &command::Global) -> Vec<SourceKey> {
+        let mut gone = Vec::new();
+        for flow in &self.orders {
+            let (done, ended) = oneshot::channel();
+            let order = Order::BarrierEnds { global: global.clone(), done };
+            if flow.send(order).is_ok() {
+                // A flow that has ended writes nothing any more.
+                gone.extend(ended.await.unwrap_or_default());
+            }
+        }
+        gone
+    }
+
     /// The target's nodes as the checkpoint keeps them.
     fn marks(&self) -> Vec<NodeMark> {
         let marks = self.shared.nodes.as_ref().map(|nodes| nodes.marks()).unwrap_or_default();
@@ -432,18 +446,22 @@ impl Coordinator {
         marks.into_iter().map(|mark| startup::stored_mark(Mark { taken_ms, ..mark })).collect()
     }
 
-    /// Executes a global command until every node has it for good (repair rule 29).
-    async fn execute_everywhere(&self, side: &mut Side, global: &command::Global) -> Result<(), String> {
+    /// Executes a global command until every node has it for good (repair rule 29). What the nodes were meanwhile.
+    async fn execute_everywhere(
+        &self,
+        side: &mut Side,
+        global: &command::Global,
+    ) -> Result<Option<Standing>, String> {
         let nodes = self.shared.nodes.as_ref().filter(|_| self.shared.rules.on(29));
         let standing = match nodes {
             Some(nodes) => Some(nodes.stand(&self.shared.target.masters(), SETTLE).await),
             None => None,
         };
         global::execute(side, &self.shared.mapping, global).await.map_err(|error| error.to_string())?;
-        let (Some(nodes), Some(standing)) = (nodes, standing) else { return Ok(()) };
+        let (Some(nodes), Some(standing)) = (nodes, standing) else { return Ok(None) };
         loop {
             match nodes.settle_all(&standing, SETTLE).await {
-                Settlement::Settled => return Ok(()),
+                Settlement::Settled => return Ok(Some(standing)),
                 Settlement::Changed(nodes) => {
                     return Err(format!("{} nodes failed over meanwhile", nodes.len()));
                 }

@@ -124,6 +124,16 @@ impl FlowDurability {
         }
     }
 
+    /// Every node was written to on another way, by now at the latest, and what that was is not remembered by names. A node
+    /// that loses it has lost more than is remembered (rule 30).
+    pub fn written_elsewhere(&mut self, nodes: &[NodeId]) {
+        for node in nodes {
+            let watched = self.watched(*node);
+            let tag = watched.shared.started();
+            watched.retained.gained(tag);
+        }
+    }
+
     /// The nodes that are watched.
     pub fn watch(&self) -> &Arc<NodeWatch> {
         &self.watch

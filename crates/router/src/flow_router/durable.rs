@@ -178,6 +178,15 @@ impl FlowRouter {
         }
     }
 
+    /// A global command was executed on all nodes, on connections of its own. A node that loses that, since it comes back
+    /// with what was on its disk before, is brought in line by a full sync (rules 29 and 30).
+    pub fn executed_everywhere(&mut self) {
+        let masters = self.target.masters();
+        if let Some(durability) = self.durability.as_mut().filter(|_| self.options.rules.on(29)) {
+            durability.written_elsewhere(&masters);
+        }
+    }
+
     /// A slot is served by another node from now on.
     pub(super) fn gained(&mut self, from: NodeId, node: NodeId) {
         if let Some(durability) = &mut self.durability

@@ -84,6 +84,12 @@ const KEPT: &[(u64, Option<usize>, &str)] = &[
         Some(15),
         "one command of a migrating slot was answered TRYAGAIN and another one ASK: both were sent again and again without a pause",
     ),
+    (
+        310_000_070_332,
+        None,
+        "FLUSHALL was executed and settled, and a node then came back from a file that was older: what the command had removed \
+         there was back, and nobody had remembered that",
+    ),
 ];
 
 #[test]

@@ -66,6 +66,27 @@ fn a_half_open_link_is_noticed_and_replaced() {
     println!("noticed after {took:?}");
 }
 
+/// The same, and nothing is written: only the control connection, as old as the flows, tells.
+#[test]
+fn an_idle_half_open_link_is_noticed_and_replaced() {
+    let source = Source::Simulated(simulated());
+    let Source::Simulated(simulated) = &source else { unreachable!() };
+    let target = standalone();
+    let mut program = Df2redis::replicate(target.settings(&source));
+    program.wait_ready(READY);
+    source.client().call(&["INCR", "counter"]);
+    target.assert_equal(&source);
+    simulated.handle().blackhole();
+    let took = noticed(&mut program);
+    assert!(took <= NOTICED, "noticed after {took:?}:\n{}", program.output());
+    program.wait_ready(READY);
+    source.client().call(&["INCR", "counter"]);
+    target.assert_equal(&source);
+    let status = wait_all_in_sync(&mut program, READY);
+    assert_eq!((number(&status, "full_syncs"), number(&status, "partial_syncs")), (1, 1), "{status}");
+    println!("noticed after {took:?}");
+}
+
 /// The source's process is stopped: everything is accepted, and nothing is answered.
 #[test]
 fn a_stopped_source_is_noticed_and_waited_for() {

@@ -136,10 +136,14 @@ impl Attachment {
         })
     }
 
-    /// Asks over the control connection whether the master is there. That the attachment still stands is told by the
-    /// flows: the master closes all of them when it ends, and keeps the control connection.
-    pub async fn check(&mut self) -> Result<(), AttachError> {
-        Ok(self.control.ping(self.timeouts.liveness).await?)
+    /// Asks over the control connection, which is as old as the flows, whether the way to the master still leads there.
+    /// That the attachment still stands is told by the flows: the master closes all of them when it ends, and keeps the
+    /// control connection.
+    ///
+    /// # Errors
+    /// No answer within `limit`, or a connection that ended. Nothing can be asked over it any more then.
+    pub async fn check(&mut self, limit: Duration) -> Result<(), AttachError> {
+        Ok(self.control.ping(limit).await?)
     }
 
     /// Asks whether a replica is taking over from this master at this moment: a part of

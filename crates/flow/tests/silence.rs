@@ -116,9 +116,9 @@ fn links_that_lead_nowhere_are_told_by_a_check() {
     run(async {
         let (master, options) = master().await;
         let mut attachment = attach(&options, None).await.unwrap();
-        attachment.check().await.unwrap();
+        attachment.check(LIMIT).await.unwrap();
         master.blackhole();
-        let (took, _) = fails(attachment.check()).await;
+        let (took, _) = fails(attachment.check(LIMIT)).await;
         assert!(took <= LIMIT, "{took:?}");
         // New connections work at once.
         attach(&options, None).await.unwrap();

@@ -11,6 +11,7 @@ use repair::ReaderOptions;
 use router::side::Side;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 use crate::acks::{self, Question};
@@ -24,7 +25,7 @@ use crate::phase::Phase;
 use crate::removal::{Removal, Unfinished};
 use crate::session::{Ending, Progress, Session};
 use crate::source::SourceSide;
-use crate::source_watch::{SourceWatch, WatchedFlow};
+use crate::source_watch::{CONTROL_LOOK, SourceWatch, WatchedFlow, ask_control};
 
 /// Bytes a flow may hold back while the snapshot runs: the source waits for a slow reader there, up to 30 s per write.
 pub const SNAPSHOT_SPOOL: usize = 8 << 20;
@@ -256,6 +257,9 @@ impl Running<'_> {
     async fn closed(&mut self, closed: Result<(usize, Closed), tokio::task::JoinError>) -> Outcome {
         match closed {
             Ok((flow, Closed::Link)) => Outcome::LinkLost(format!("the source closed flow {flow}")),
+            Ok((flow, Closed::Cut(error))) => {
+                Outcome::LinkLost(format!("the connection of flow {flow} to the source broke: {error}"))
+            }
             Ok((_, Closed::SpoolFull)) => Outcome::SpoolFull,
             Ok((_, Closed::Broken(reason))) => Outcome::StartOver(reason),
             // The flow's task has ended, and says why through its session.
@@ -271,6 +275,8 @@ impl Running<'_> {
         let mut removal = self.removal(Duration::ZERO);
         let _end = AbortOnDrop::of(&removal);
         let mut _again = AbortOnDrop(None);
+        let mut look = tokio::time::interval(CONTROL_LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -284,6 +290,7 @@ impl Running<'_> {
                     let _ = question.send(());
                 }
                 Some(reason) = silent.recv() => return Err(Outcome::LinkLost(reason)),
+                _ = look.tick() => self.ask_control(attachment, &mut silent).await?,
                 result = finished(&mut removal) => {
                     removal = None;
                     if self.removed(result).await? {
@@ -292,6 +299,27 @@ impl Running<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// A sign of life of the control connection is waited for, as long as nothing else ends the attachment.
+    async fn ask_control(
+        &mut self,
+        attachment: &mut Attachment,
+        silent: &mut UnboundedReceiver<String>,
+    ) -> Result<(), Outcome> {
+        let statuses: Vec<_> = self.session.flows.iter().map(|flow| flow.status.clone()).collect();
+        let brought = || statuses.iter().map(|status| status.bytes.load(Relaxed)).sum();
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.stop) => Err(Outcome::Stopped),
+            ending = self.session.ended() => Err(Outcome::SessionEnded(ending)),
+            Some(closed) = self.pumps.join_next() => Err(self.closed(closed).await),
+            Some(reason) = silent.recv() => Err(Outcome::LinkLost(reason)),
+            lost = ask_control(attachment, brought) => match lost {
+                Some(reason) => Err(Outcome::LinkLost(reason)),
+                None => Ok(()),
+            },
         }
     }
 

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bytes::{Bytes, BytesMut};
 use flow::{EofToken, FlowReader};
 use journal::{Boundaries, TokenFinder};
-use tracing::warn;
 
 use crate::flow_task::stopped;
 use crate::status::FlowStatus;
@@ -55,8 +54,10 @@ pub enum Stage {
 /// Why a socket is read no further.
 #[derive(Debug)]
 pub enum Closed {
-    /// The source closed it, or it broke.
+    /// The source closed it, or it was read as long as it was wanted.
     Link,
+    /// The connection broke: the system's reason.
+    Cut(std::io::Error),
     /// The spool takes no more, and the configuration says to drop the link then.
     SpoolFull,
     /// Nobody empties the spool any more.
@@ -117,10 +118,7 @@ pub async fn pump(
                 }
                 status.received.store(received.next(), Relaxed);
             }
-            Err(error) => {
-                warn!(flow = reader.id(), %error, "flow broken");
-                return Closed::Link;
-            }
+            Err(error) => return Closed::Cut(error),
         }
     }
 }

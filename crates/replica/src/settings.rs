@@ -19,6 +19,10 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::throttle::Throttle;
 
+/// How long the source's host may acknowledge nothing. A dead link is to be noticed within 15 s, and nothing is on an idle
+/// one: the kernel's probes tell, and an ACK that is sent every second.
+const SOURCE_SILENCE: Duration = Duration::from_secs(10);
+
 /// Announced to the source where the configuration names no port.
 const LISTENING_PORT: u16 = 6380;
 
@@ -103,6 +107,7 @@ impl Settings {
                 connect.username = config.source.username.clone();
                 connect.password = passwords.source.clone();
                 connect.tls = source_tls.clone();
+                connect.silence = SOURCE_SILENCE;
                 SourceOptions::new(
                     connect,
                     config.source.listening_port.unwrap_or(LISTENING_PORT),

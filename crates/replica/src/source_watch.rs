@@ -2,7 +2,8 @@
 //!
 //! A link that leads nowhere is silent, and so is an idle source. What tells them apart is asked on a connection of its own:
 //! a source that does not answer is gone, and a flow that brings nothing although the source has written is dead, even
-//! where the source itself answers (a firewall that forgot the old connections).
+//! where the source itself answers (a firewall that forgot the old connections). Where the source writes nothing, that
+//! is asked on the control connection, which is as old as the flows ([`ask_control`]); and the kernel probes each of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +23,38 @@ const SAMPLE: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(12);
 /// How long a flow may bring nothing while the source has more for it.
 const FLOW_SILENCE: Duration = Duration::from_secs(10);
+
+/// How often the control connection is asked for a sign of life.
+pub(crate) const CONTROL_LOOK: Duration = Duration::from_secs(2);
+/// How long nothing may come on it, and nothing on the flows.
+const CONTROL_SILENCE: Duration = Duration::from_secs(10);
+
+/// Asks over the control connection whether the way to the source still leads there. `Some`: it does not, and why.
+/// `brought` is how many bytes the flows have brought: a source that is too busy to answer may still send.
+pub(crate) async fn ask_control(
+    attachment: &mut flow::Attachment,
+    brought: impl Fn() -> u64,
+) -> Option<String> {
+    let answer = attachment.check(Duration::MAX);
+    tokio::pin!(answer);
+    let (mut heard, mut bytes) = (Instant::now(), brought());
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer.err().map(|error| error.to_string()),
+            () = tokio::time::sleep(SAMPLE) => {}
+        }
+        let now = brought();
+        if std::mem::replace(&mut bytes, now) != now {
+            heard = Instant::now();
+        }
+        if heard.elapsed() >= CONTROL_SILENCE {
+            return Some(
+                "the source does not answer on the control connection, and no flow brings anything".into(),
+            );
+        }
+    }
+}
 
 /// What is looked at of a flow.
 #[derive(Debug)]

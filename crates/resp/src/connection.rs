@@ -37,6 +37,9 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// For the replies of one [`Connection::call`] or [`Connection::pipeline`].
     pub reply_timeout: Duration,
+    /// How long the other side's host may acknowledge nothing, neither what was sent nor probes of an idle link, before
+    /// a TCP connection counts as broken. Whole seconds.
+    pub silence: Duration,
     /// What a reply may be at most.
     pub limits: Limits,
     /// What carries the bytes.
@@ -44,7 +47,7 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Plain TCP, no login, 5 s to connect, 30 s for replies.
+    /// Plain TCP, no login, 5 s to connect, 30 s for replies, broken after 15 s of silence.
     pub fn new(addr: impl Into<String>) -> Self {
         ConnectOptions {
             addr: addr.into(),
@@ -53,6 +56,7 @@ impl ConnectOptions {
             tls: None,
             connect_timeout: Duration::from_secs(5),
             reply_timeout: Duration::from_secs(30),
+            silence: Duration::from_secs(15),
             limits: Limits::default(),
             network: Network::tcp(),
         }
@@ -92,7 +96,7 @@ impl Connection {
                 let stream = within(&addr, CONNECTING, limit, TcpStream::connect(&addr))
                     .await?
                     .map_err(unreachable)?;
-                socket::tune(&stream).map_err(unreachable)?;
+                socket::tune(&stream, options.silence).map_err(unreachable)?;
                 match tls {
                     None => socket::plain(stream),
                     Some(tls) => socket::encrypted(encrypt(&addr, tls, limit, stream).await?),

@@ -55,14 +55,14 @@ async fn a_phase_that_is_not_answered_ends() {
     let mut attachment = flow::attach(&options, None).await.unwrap();
     let error = attachment.sync().await.unwrap_err();
     assert_eq!(error.class(), resp::Class::Retry, "{error:?}");
-    attachment.check().await.unwrap_err();
+    attachment.check(Duration::from_secs(7)).await.unwrap_err();
 }
 
 #[tokio::test]
 async fn the_control_connection_tells_whether_the_master_is_there() {
     let peer = granting(1).await;
     let mut attachment = attached(&peer, None).await.unwrap();
-    attachment.check().await.unwrap();
+    attachment.check(Duration::from_secs(7)).await.unwrap();
     assert_eq!(peer.commands().last().map(String::as_str), Some("PING"));
 
     let leaving = std::sync::atomic::AtomicUsize::new(0);
@@ -72,7 +72,7 @@ async fn the_control_connection_tells_whether_the_master_is_there() {
     };
     let peer = master(1, Some("1.40.1"), |asked| granted("FULL", asked.flow), special).await;
     let mut attachment = attached(&peer, None).await.unwrap();
-    assert_eq!(attachment.check().await.unwrap_err().class(), resp::Class::Retry);
+    assert_eq!(attachment.check(Duration::from_secs(7)).await.unwrap_err().class(), resp::Class::Retry);
 }
 
 #[tokio::test]

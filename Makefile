@@ -6,6 +6,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long `make soak` runs.
 HOURS ?= 1
+# For how many seconds all nodes of the target are away in `make soak`.
+AWAY ?= 180
 # How many seeds of random writes `make soak` runs, for each kind of target.
 SEEDS ?= 2000
 
@@ -29,6 +31,8 @@ demo: redis ## Replicate into an embedded cluster, kill, restart, compare
 soak: redis ## Kill the program over and over under load, for HOURS=1; then SEEDS=2000 of random writes, and a check of a million keys
 	KILL_LOOP_SECONDS=$$(awk 'BEGIN { printf "%d", $(HOURS) * 3600 }') \
 	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture --include-ignored
+	AWAY_SECONDS=$(AWAY) SPOOL_SECONDS=60 $(CARGO) test --release --locked -p scenarios --test target_durability --test guarantees_spool \
+	    -- --nocapture all_nodes_away a_target_stopped_under
 	WORKLOAD_SEEDS=$(SEEDS) WORKLOAD_FIRST=1000 \
 	    $(CARGO) test --release --locked -p scenarios --test random_workload -- --nocapture --include-ignored
 	$(CARGO) test --release --locked -p scenarios --test check -- --nocapture --ignored

@@ -72,7 +72,7 @@ impl OtherServer {
         if let Some(module) = module {
             args.extend(["--loadmodule".to_owned(), module.display().to_string()]);
         }
-        let mut process = Process::spawn(&binary, args, dir.path(), &log, &log);
+        let mut process = Process::spawn(binary, args, dir.path(), &log, &log);
         let endpoint = Endpoint::new(format!("127.0.0.1:{port}"));
         let mut client =
             wait::until_some(std::time::Duration::from_secs(20), &binary.display().to_string(), || {

@@ -178,7 +178,7 @@ fn value(kind: u8, r: &mut Reader<'_>) -> Option<Value> {
 }
 
 fn pairs(items: Vec<Vec<u8>>) -> Option<Vec<(Bytes, Bytes)>> {
-    (items.len() % 2 == 0).then(|| {
+    items.len().is_multiple_of(2).then(|| {
         items
             .chunks_exact(2)
             .map(|p| (Bytes::copy_from_slice(&p[0]), Bytes::copy_from_slice(&p[1])))

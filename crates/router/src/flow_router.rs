@@ -119,13 +119,15 @@ pub struct FlowRouter {
 }
 
 /// What was told about a target that takes nothing.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Waiting {
     why: Transient,
     /// When that was last told.
     told: Instant,
     /// [`Counters::executed`] then.
     executed: u64,
+    /// What was told of connections that were lost or not made, since it began.
+    reasons: Vec<String>,
 }
 
 impl FlowRouter {
@@ -197,7 +199,7 @@ impl FlowRouter {
 
     /// Why commands wait for the target at the moment: `OOM`, `LOADING`, `disconnected`, ….
     pub fn waiting(&self) -> Option<&'static str> {
-        self.waiting.filter(|_| !self.held.is_empty()).map(|waiting| waiting.why.name())
+        self.waiting.as_ref().filter(|_| !self.held.is_empty()).map(|waiting| waiting.why.name())
     }
 
     /// Whether doubtful keys are repaired from now on.

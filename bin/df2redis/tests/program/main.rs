@@ -3,6 +3,7 @@
 
 mod command_line;
 mod demo;
+mod passwords;
 mod running;
 mod scene;
 mod service;

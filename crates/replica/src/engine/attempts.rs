@@ -21,6 +21,21 @@ pub(super) struct Attempts {
     seed: u64,
 }
 
+/// A reason that may be the same for hours: told when it changes, and once a minute.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Option<(String, Instant)>);
+
+impl Waiting {
+    /// Whether a line is due.
+    pub(super) fn tells(&mut self, why: &str) -> bool {
+        let due = self.0.as_ref().is_none_or(|(last, told)| last != why || told.elapsed() > PATIENCE);
+        if due {
+            self.0 = Some((why.to_owned(), Instant::now()));
+        }
+        due
+    }
+}
+
 impl Attempts {
     pub(super) fn new(seed: u64) -> Self {
         Attempts { began: Instant::now(), failures: 0, attached: false, last: None, told: None, seed }

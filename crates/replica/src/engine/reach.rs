@@ -10,6 +10,7 @@ use router::{Retired, Target};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::attempts::Waiting;
 use super::{PATIENCE, Replica, Run, connections, told_to_stop};
 use crate::error::Error;
 use crate::ledger::Ledger;
@@ -36,6 +37,7 @@ impl Replica {
         }
         let Some(state) = ledger.state() else { return (None, None) };
         let stored: Vec<Mark> = state.nodes.iter().map(startup::mark).collect();
+        let (mut waiting, mut looking_up) = (Waiting::default(), Waiting::default());
         let (standing, compared) = loop {
             // In this order: what becomes of a node behind the comparison is told by its standing.
             self.status.attempting();
@@ -51,10 +53,13 @@ impl Replica {
             match &found {
                 (_, Comparison::Silent { node, reason }) => {
                     self.status.enter(Phase::Connecting, format!("target {node}: {reason}"));
-                    warn!(
-                        node,
-                        reason, "waiting for the target to tell whether it was restarted since the last run"
-                    );
+                    if waiting.tells(reason) {
+                        warn!(
+                            node,
+                            reason,
+                            "waiting for the target to tell whether it was restarted since the last run"
+                        );
+                    }
                 }
                 (standing, _) if !standing.is_complete() => {}
                 _ => break found,
@@ -63,7 +68,9 @@ impl Replica {
                 return (None, None);
             }
             // Another node may have taken over.
-            if let Err(error) = target.refresh().await {
+            if let Err(error) = target.refresh().await
+                && looking_up.tells(&error.to_string())
+            {
                 warn!(%error, "slots of the target not looked up");
             }
         };
@@ -107,6 +114,7 @@ impl Replica {
             return Ok(true);
         }
         let name = connections(ledger);
+        let mut waiting = Waiting::default();
         loop {
             self.status.attempting();
             let retired = tokio::select! {
@@ -122,7 +130,10 @@ impl Replica {
                     return Ok(!(blind && self.sleep(BLIND).await));
                 }
                 Err(error) if error.class() != Class::Retry => return Err(error.into()),
-                Err(error) => warn!(%error, "connections of an earlier run not looked for yet"),
+                Err(error) if waiting.tells(&error.to_string()) => {
+                    warn!(%error, "connections of an earlier run not looked for yet");
+                }
+                Err(_) => {}
             }
             if self.sleep(Duration::from_millis(500)).await {
                 return Ok(false);

@@ -19,6 +19,9 @@ use crate::wire::Predecessor;
 /// How often an outage of the target is mentioned again.
 const REMINDER: Duration = Duration::from_secs(60);
 
+/// Reasons of one wait that are told at once; further ones come with the reminder.
+const MOST_REASONS: usize = 16;
+
 impl FlowRouter {
     /// A command of a slot came back unexecuted: it and all that follows in its slot wait.
     pub(super) fn hold(&mut self, parked: Parked, way: Way) {
@@ -64,11 +67,37 @@ impl FlowRouter {
 
     /// Says that the target takes nothing for the moment: at first, and once a minute.
     fn tell_waiting(&mut self, why: Transient, detail: impl FnOnce() -> String) {
-        let due = self.waiting.is_none_or(|w| w.why != why || w.told.elapsed() > REMINDER);
-        if due {
-            warn!(flow = self.flow, reason = why.name(), detail = detail(), "waiting for the target");
-            self.waiting = Some(Waiting { why, told: Instant::now(), executed: self.counters.executed });
+        if !self.was_told(why) {
+            self.say_waiting(why, detail(), Vec::new());
         }
+    }
+
+    /// The same for a connection that was lost or not made, and for each reason: behind one that was closed there may be a
+    /// password that was changed.
+    fn tell_disconnected(&mut self, detail: String) {
+        const WHY: Transient = Transient::Disconnected;
+        let mut reasons = Vec::new();
+        if let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.why == WHY) {
+            let known = waiting.reasons.contains(&detail) || waiting.reasons.len() >= MOST_REASONS;
+            if known && waiting.told.elapsed() <= REMINDER {
+                return;
+            }
+            reasons = std::mem::take(&mut waiting.reasons);
+        }
+        if reasons.len() < MOST_REASONS && !reasons.contains(&detail) {
+            reasons.push(detail.clone());
+        }
+        self.say_waiting(WHY, detail, reasons);
+    }
+
+    fn was_told(&self, why: Transient) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.why == why && waiting.told.elapsed() <= REMINDER)
+    }
+
+    fn say_waiting(&mut self, why: Transient, detail: String, reasons: Vec<String>) {
+        warn!(flow = self.flow, reason = why.name(), detail, "waiting for the target");
+        let executed = self.counters.executed;
+        self.waiting = Some(Waiting { why, told: Instant::now(), executed, reasons });
     }
 
     /// Says that it takes everything again: it has executed something since. That nothing is held says little, as it may
@@ -179,7 +208,7 @@ impl FlowRouter {
         if was_up {
             warn!(flow = self.flow, node = address, reason, "target connection lost");
         }
-        self.tell_waiting(Transient::Disconnected, || format!("{address}: {reason}"));
+        self.tell_disconnected(format!("{address}: {reason}"));
         if was_up {
             let predecessor = Predecessor { client_id: lane.client_id, run_id: lane.run_id.clone() };
             self.predecessors.insert(node, predecessor);

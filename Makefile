@@ -1,4 +1,4 @@
-# The only commands: .ci/run calls them too. Needs bash, cargo, and apt-get where redis-server or systemd-analyze is missing.
+# The only commands: .ci/run calls them too. Needs bash, cargo, and apt-get where redis-server, ip or systemd-analyze is missing.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ demo: redis ## Replicate into an embedded cluster, kill, restart, compare
 	$(CARGO) run --release --locked -p df2redis -- demo
 
 .PHONY: soak
-soak: redis ## Kill the program over and over under load, for HOURS=1; then SEEDS=2000 of random writes, and a check of a million keys
+soak: redis ## Kill the program over and over under load, for HOURS=1; then nodes away for minutes, SEEDS=2000 of random writes, and a check of a million keys
 	KILL_LOOP_SECONDS=$$(awk 'BEGIN { printf "%d", $(HOURS) * 3600 }') \
 	    $(CARGO) test --release --locked -p scenarios --test kill_loop -- --nocapture --include-ignored
 	AWAY_SECONDS=$(AWAY) SPOOL_SECONDS=60 $(CARGO) test --release --locked -p scenarios --test target_durability --test guarantees_spool \
@@ -62,7 +62,8 @@ units: ## Check the systemd units and their exposure
 ci: ## What CI runs
 	.ci/run
 
-# Tests, demo and benchmark run real servers.
+# Tests, demo and benchmark run real servers; some tests lay out a network that loses packets (as root, else they skip).
 .PHONY: redis
 redis:
 	@.ci/require redis-server redis-server redis-cli
+	@.ci/require iproute2 ip ss

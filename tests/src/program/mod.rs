@@ -14,7 +14,7 @@ pub use binary::{Output, binary, run, without_rules};
 pub use http::get;
 pub use settings::Settings;
 
-use crate::servers::{Process, free_port};
+use crate::servers::{Network, Process, free_port};
 use crate::wait;
 
 /// How long the program may take after SIGTERM: 10 s are promised, the rest is for a loaded machine.
@@ -41,18 +41,27 @@ impl Df2redis {
         Self::spawn("replicate", settings, &[])
     }
 
+    /// [`Df2redis::replicate`] at the program's end of a network.
+    pub fn replicate_in(network: &Network, settings: Settings) -> Self {
+        let [ip, words @ ..] = network.entrance();
+        let program = binary().to_str().expect("the path of the program is text");
+        let words: Vec<&str> = words.into_iter().chain([program, "replicate"]).collect();
+        let settings = settings.set("dashboard.addr", format!("{}:8080", network.program()));
+        Self::spawn_binary(Path::new(ip), &words, settings, &[])
+    }
+
     /// Starts a daemon that lacks some of the repair rules, to show that a test notices.
     pub fn without_rules(rules: &[u8], settings: Settings) -> Self {
         let numbers: Vec<String> = rules.iter().map(u8::to_string).collect();
-        Self::spawn_binary(without_rules(), &numbers.join(","), settings, &[])
+        Self::spawn_binary(without_rules(), &[&numbers.join(",")], settings, &[])
     }
 
     /// Starts any command with `--config` of these settings, completed as by [`Df2redis::replicate`].
     pub fn spawn(command: &str, settings: Settings, extra_args: &[&str]) -> Self {
-        Self::spawn_binary(binary(), command, settings, extra_args)
+        Self::spawn_binary(binary(), &[command], settings, extra_args)
     }
 
-    fn spawn_binary(binary: &Path, command: &str, mut settings: Settings, extra_args: &[&str]) -> Self {
+    fn spawn_binary(binary: &Path, words: &[&str], mut settings: Settings, extra_args: &[&str]) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         if settings.get("dashboard.addr").is_none() {
             settings = settings.set("dashboard.addr", format!("127.0.0.1:{}", free_port()));
@@ -64,8 +73,8 @@ impl Df2redis {
         let (dashboard_addr, checkpoint_dir) = (text("dashboard.addr"), text("checkpoint.dir").into());
         let config_file = dir.path().join("df2redis.yaml");
         std::fs::write(&config_file, settings.to_yaml()).expect("a file in the temporary directory");
-        let mut args =
-            vec![command.to_owned(), "--config".to_owned(), config_file.to_string_lossy().into_owned()];
+        let mut args: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        args.extend(["--config".to_owned(), config_file.to_string_lossy().into_owned()]);
         args.extend(extra_args.iter().map(|arg| (*arg).to_owned()));
         let process = start(binary, &args, dir.path(), 1);
         let binary = binary.to_owned();

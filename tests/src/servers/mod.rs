@@ -3,6 +3,7 @@
 mod cluster;
 mod dragonfly;
 mod link;
+mod network;
 mod others;
 mod ports;
 mod process;
@@ -16,6 +17,7 @@ mod tls_front;
 pub use cluster::{Cluster, ClusterOptions, NodeInfo};
 pub use dragonfly::{Dragonfly, DragonflyOptions, SKIP_WITHOUT_DRAGONFLY, next_lsns};
 pub use link::Link;
+pub use network::{Lost, Network};
 pub use others::OtherServer;
 pub use ports::free_port;
 pub(crate) use process::Process;

@@ -51,9 +51,10 @@ impl Simulated {
         &self.handle
     }
 
-    /// `127.0.0.1:port`.
+    /// `127.0.0.1:port`, also where it listens on every address.
     pub fn addr(&self) -> String {
-        self.handle.addr().to_string()
+        let addr = self.handle.addr();
+        if addr.ip().is_unspecified() { format!("127.0.0.1:{}", addr.port()) } else { addr.to_string() }
     }
 
     /// The port with the login of the default user.

@@ -236,6 +236,31 @@ fn a_full_spool_that_drops_the_link_goes_on_with_the_next_record() {
     assert_eq!(received, ends, "{status}");
 }
 
+/// The spool is used up and the operator chose to hold up the source, which gives up a replica that it has waited for too
+/// long (`replication_timeout`): again and again, for as long as the target is stopped.
+#[test]
+fn a_source_that_gives_us_up_while_it_is_held_up_is_resumed_from() {
+    let patience = Duration::from_secs(1);
+    let builder = Simulator::builder().shards(2).backlog(1 << 20).replication_timeout(patience);
+    let source = Source::Simulated(Simulated::start_with(builder));
+    let target = standalone();
+    let settings = target.settings(&source).set("spool.memory", "1MiB").set("spool.disk", "0");
+    let mut program = Df2redis::replicate(settings);
+    program.wait_ready(READY);
+    server(&target).pause();
+    let load = Load { clients: 4, rate: 20_000, value: 1_000, names: 1_009 };
+    let crowd = Crowd::start(&source.endpoint(), load);
+    program.wait_until(READY, "the source to be held up", |s| s["spool"]["stalled"] == true);
+    program.wait_until(READY, "two ends by the source", |s| number(s, "partial_syncs") >= 2);
+    server(&target).resume();
+    let waits = crowd.stop();
+    // Its clients wait until it gives us up, and no longer.
+    assert!(waits.longest < patience + Duration::from_secs(5), "a writer waited {:?}", waits.longest);
+    target.assert_equal(&source);
+    let status = wait_all_in_sync(&mut program, READY);
+    assert_eq!(number(&status, "full_syncs"), 1, "{status}");
+}
+
 /// What is missing fits into the spool no more, and nothing is taken out before the link is in stable sync: it is not
 /// dropped until then.
 #[test]

@@ -335,11 +335,16 @@ fn a_stopped_node_does_not_hold_up_the_others() {
 #[test]
 fn all_nodes_away_are_waited_for_and_the_source_does_not_notice() {
     let seconds = std::env::var("AWAY_SECONDS").map_or(15, |text| text.parse().expect("a number"));
-    let source = Source::simulated(Release::V1_40, 2);
+    for source in Source::each("all_nodes_away_are_waited_for_and_the_source_does_not_notice", 2) {
+        all_nodes_away(&source, seconds);
+    }
+}
+
+fn all_nodes_away(source: &Source, seconds: u64) {
     let node = RedisOptions { appendonly: true, ..RedisOptions::default() };
     let mut target = Target::Cluster(Cluster::start(ClusterOptions { node, ..ClusterOptions::default() }));
-    let writer = writer(&source, seed());
-    let mut program = Df2redis::replicate(target.settings(&source).set("spool.memory", "1MiB"));
+    let writer = writer(source, seed());
+    let mut program = Df2redis::replicate(target.settings(source).set("spool.memory", "1MiB"));
     program.wait_ready(READY);
     writer.wait_for(1_000);
     let nodes = cluster(&mut target);
@@ -367,7 +372,7 @@ fn all_nodes_away_are_waited_for_and_the_source_does_not_notice() {
     }
     nodes.wait_ok();
     writer.wait_for(1_000);
-    let status = equal_in_the_end(writer, &source, &target, &mut program);
+    let status = equal_in_the_end(writer, source, &target, &mut program);
     assert_eq!(syncs(&status), (1, 0), "{status}");
     assert_eq!(number(&status["spool"], "disk_bytes"), 0, "{status}");
 }

@@ -115,13 +115,13 @@ fn bulk(out: &mut Vec<u8>, s: &[u8]) {
 }
 
 /// A score or float as text: the shortest that reads back the same; whole numbers without a point, `inf`, exponent
-/// form for the very large and very small.
+/// form for the very large and very small. A zero has no sign (v1.40.1 `reply_builder.cc` `kConvFlags`).
 pub(crate) fn score(d: f64) -> String {
     if d.is_infinite() {
         return if d > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
     if d == 0.0 {
-        return if d.is_sign_negative() { "-0" } else { "0" }.to_owned();
+        return "0".to_owned();
     }
     let magnitude = d.abs();
     if (1e-5..1e21).contains(&magnitude) { format!("{d}") } else { exponent(&format!("{d:e}")) }
@@ -141,6 +141,9 @@ fn exponent(s: &str) -> String {
 /// A score with six significant digits, as `%g` prints it: what rewritten ZADD records carry (v1.40.1
 /// `zset_family.cc OpAdd`; seen in the `commands` capture).
 pub(crate) fn six_digits(d: f64) -> String {
+    if d == 0.0 && d.is_sign_negative() {
+        return "-0".to_owned();
+    }
     if d == 0.0 || !d.is_finite() {
         return score(d);
     }

@@ -58,7 +58,10 @@ pub(super) fn xgroup(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
             let last = tx.stream(key)?.map(|s| s.last_id).unwrap_or_default();
             let group = group_mut(tx, key, name)?;
             group.last_id = if at == "$" { last } else { id(at, 0)? };
-            group.entries_read = read.and_then(|n| u64::try_from(n).ok());
+            // Kept where nothing is said of it (v1.40.1 `stream_family.cc` `OpSetId`); Redis forgets it.
+            if let Some(read) = read {
+                group.entries_read = u64::try_from(read).ok();
+            }
             Ok(Reply::OK)
         }
         w if is(w, "DESTROY") => {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use checkpoint::{Phase, State, Store, TargetIdentity};
@@ -42,10 +43,20 @@ fn into_cluster(replay: &Replayed, target: &Cluster) -> Settings {
     Settings::replicate(&replay.addr(), "redis-cluster", &target.seeds()).set("mapping.databases", prefixes)
 }
 
+/// One at a time: a process that another test starts holds the files that are open here until it has become another program,
+/// the lock of a checkpoint among them.
+static STARTING: Mutex<()> = Mutex::new(());
+
 /// Applies the capture until the last record is acknowledged. A resume starts from a checkpoint with the LSNs that
-/// the recorded replica asked for. Returns the status at the end.
-fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: TargetIdentity) -> Json {
-    let dir = TempDir::new().unwrap();
+/// the recorded replica asked for.
+fn apply(
+    capture: &Capture,
+    replay: &Replayed,
+    settings: Settings,
+    target: TargetIdentity,
+    dir: &TempDir,
+) -> Df2redis {
+    let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(first) = &capture.first {
         let state = State {
             phase: Phase::Stable,
@@ -60,6 +71,7 @@ fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: Targe
         store(dir.path(), &state);
     }
     let mut program = Df2redis::replicate(settings.set("checkpoint.dir", dir.path().to_string_lossy()));
+    drop(starting);
     let done = wait::try_until_some(DEADLINE, &mut || {
         (replay.is_acknowledged() || !program.is_running()).then_some(())
     });
@@ -70,7 +82,17 @@ fn apply(capture: &Capture, replay: &Replayed, settings: Settings, target: Targe
     let applied: Vec<u64> =
         status["flows"].as_array().unwrap().iter().map(|flow| number(flow, "applied_lsn")).collect();
     assert_eq!(applied, capture.meta.next_lsn_at_end, "{status}");
-    status
+    program
+}
+
+/// Looks until there is nothing to complain of: keys in doubt are read a while after the last record.
+fn settled(mut look: impl FnMut() -> Option<String>) -> Option<String> {
+    let mut complaint = None;
+    wait::try_until_some(DEADLINE, &mut || {
+        complaint = look();
+        complaint.is_none().then_some(())
+    });
+    complaint
 }
 
 /// Nothing is passed over silently: the status names every key that is not there, or has lost the TTLs of members.
@@ -131,10 +153,14 @@ fn every_capture_arrives_exactly_in_a_standalone_server() {
         let replay = Replayed::start(&capture.version, &capture.scenario);
         let run_id = target.client().info("server", "run_id").unwrap();
         let identity = TargetIdentity::Standalone { address: target.addr(), run_id };
-        let status = apply(capture, &replay, into_standalone(&replay, &target), identity);
-        let found = diff(&capture.expected(), &read_server(&target.endpoint()));
+        let dir = TempDir::new().unwrap();
+        let program = apply(capture, &replay, into_standalone(&replay, &target), identity, &dir);
         let known = known_differences::of(KNOWN, &capture.version, &capture.scenario, false);
-        complaint(&status, capture, &known, known_differences::complaint(&known, &found, unchanged))
+        settled(|| {
+            let found = diff(&capture.expected(), &read_server(&target.endpoint()));
+            let differences = known_differences::complaint(&known, &found, unchanged);
+            complaint(&program.status().unwrap(), capture, &known, differences)
+        })
     });
 }
 
@@ -152,10 +178,14 @@ fn every_capture_arrives_exactly_in_a_cluster() {
         let replay = Replayed::start(&capture.version, &capture.scenario);
         let node_ids = target.masters().into_iter().map(|node| node.id).collect();
         let identity = TargetIdentity::Cluster { node_ids };
-        let status = apply(capture, &replay, into_cluster(&replay, &target), identity);
-        let found = diff(&mapped(&capture.expected(), into_prefixes), &read_cluster(&masters));
+        let dir = TempDir::new().unwrap();
+        let program = apply(capture, &replay, into_cluster(&replay, &target), identity, &dir);
         let known = known_differences::of(KNOWN, &capture.version, &capture.scenario, true);
-        complaint(&status, capture, &known, known_differences::complaint(&known, &found, into_prefixes))
+        settled(|| {
+            let found = diff(&mapped(&capture.expected(), into_prefixes), &read_cluster(&masters));
+            let differences = known_differences::complaint(&known, &found, into_prefixes);
+            complaint(&program.status().unwrap(), capture, &known, differences)
+        })
     });
 }
 
@@ -174,8 +204,10 @@ fn the_default_prefix_collides_and_stops_the_run() {
             node.client().call(&["FLUSHALL"]);
         }
         let replay = Replayed::start(&capture.version, &capture.scenario);
+        let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut program =
             Df2redis::replicate(Settings::replicate(&replay.addr(), "redis-cluster", &target.seeds()));
+        drop(starting);
         let output = program.wait_exit(DEADLINE);
         let line = output.stderr.lines().last().unwrap();
         assert_eq!(output.code(), 1, "{}", output.stderr);

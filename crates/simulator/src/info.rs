@@ -4,12 +4,20 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
-use crate::Cluster;
 use crate::attach::{Attachment, State};
 use crate::commands::is;
 use crate::engine::shard::DBS;
 use crate::engine::{Engine, Renamed, glob};
 use crate::reply::Reply;
+use crate::{Clock, Cluster};
+
+/// `TIME`: seconds, and microseconds of the current one. Integers, not the strings of Redis (v1.11 to v1.40.1
+/// `generic_family.cc` Time).
+pub(crate) fn time(clock: &Clock) -> Reply {
+    let ms = clock.now_ms();
+    let part = |n: u64| Reply::Int(n as i64);
+    Reply::Array(vec![part(ms / 1000), part(ms % 1000 * 1000)])
+}
 
 /// `INFO [section]`: server, clients, memory, stats, replication, keyspace.
 pub(crate) fn info(engine: &Engine, sections: &[Bytes]) -> String {

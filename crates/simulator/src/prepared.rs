@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::Clock;
 use crate::engine::Random;
 use crate::engine::shard::Place;
-use crate::replay::{FlowScript, Names, Plan, Script, Style};
+use crate::replay::{FlowScript, Held, Plan, Script, Style};
 use crate::wire::{journal, primitive, rdb};
 use crate::{Error, Release, ReplayHandle};
 
@@ -169,7 +169,7 @@ impl PreparedBuilder {
             style: Style::Full,
             flows: flows.into_iter().map(Flow::finish).collect(),
             keyspace: BTreeMap::from([(0, (self.keys, 0))]),
-            names: Names::Numbered(self.keys),
+            held: Held::Numbered(self.keys),
         }
     }
 }

@@ -11,10 +11,14 @@
 //! records, or of the next one, is answered PARTIAL and goes on with that record. Positions for cuts, stalls and
 //! [`ReplayHandle::sent`] are places in the recording, wherever an attachment began. On recordings of older masters,
 //! which would wrap the missed records into a new snapshot stream, only the recorded attachment can be had.
+//!
+//! `DFLY REPLICAOFFSET` answers with the LSNs of the end of the recording, however far it was sent, and commands that
+//! read with what the master held there (`contents`).
 
 mod attachment;
 mod capture;
 mod connection;
+mod contents;
 mod handle;
 mod master;
 mod records;
@@ -25,7 +29,7 @@ use std::time::Duration;
 pub use capture::Capture;
 pub use handle::ReplayHandle;
 pub(crate) use master::Plan;
-pub(crate) use script::{FlowScript, Names, Script, Style};
+pub(crate) use script::{FlowScript, Held, Script, Style};
 
 use crate::Error;
 

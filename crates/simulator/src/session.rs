@@ -148,12 +148,7 @@ impl Session {
             "INFO" => Step::Reply(Reply::bulk(info::info(engine, &args[1..]))),
             "ROLE" => Step::Reply(info::role(engine)),
             "CLUSTER" => Step::Reply(info::cluster(engine, &args[1..])),
-            "TIME" => {
-                let ms = engine.settings.clock.now_ms();
-                // Integers, not the strings of Redis (v1.11 to v1.40.1 `generic_family.cc` Time).
-                let part = |n: u64| Reply::Int(n as i64);
-                Step::Reply(Reply::Array(vec![part(ms / 1000), part(ms % 1000 * 1000)]))
-            }
+            "TIME" => Step::Reply(info::time(&engine.settings.clock)),
             "REPLCONF" => self.replconf(engine, &args[1..]),
             "DFLY" => self.dfly(engine, &args[1..]),
             "WAIT" => Self::wait(engine, &args[1..]),

@@ -9,8 +9,6 @@ const TYPES: &[&str] =
 
 const COMMANDS: &[&str] = &["commands"];
 
-const V1_34: &[&str] = &["v1.34.0"];
-
 const V1_40: &[&str] = &["v1.40.1"];
 
 const BOTH: &[&str] = &[];
@@ -18,8 +16,6 @@ const BOTH: &[&str] = &[];
 const NO_TYPE: &str = "the target has no such type";
 
 const NO_MEMBER_TTL: &str = "Redis 7.0 has no expiry of single members";
-
-const TRUNCATED: &str = "the record is cut to the keys of one shard, the STORE is missing";
 
 pub(super) const KNOWN: &[Known] = &[
     known(BOTH, TYPES, b"bloom", What::Missing, NO_TYPE),
@@ -41,20 +37,6 @@ pub(super) const KNOWN: &[Known] = &[
     known(BOTH, COMMANDS, b"j:h", What::MemberTtl, NO_MEMBER_TTL),
     known(BOTH, COMMANDS, b"j:hex", What::MemberTtl, NO_MEMBER_TTL),
     known(BOTH, COMMANDS, b"j:setttl", What::MemberTtl, NO_MEMBER_TTL),
-    known(BOTH, COMMANDS, b"j:f", What::Value, "INCRBYFLOAT is journaled as it is; the last digits differ"),
-    known(BOTH, COMMANDS, b"j:georesult", What::Missing, TRUNCATED),
-    known(BOTH, COMMANDS, b"j:sorted", What::Missing, TRUNCATED),
-    known(BOTH, COMMANDS, b"{j:sortsrc}dst", What::Missing, TRUNCATED),
-    known(BOTH, COMMANDS, b"j:l", What::Value, "LMPOP with a COUNT is journaled as one LPOP"),
-    known(BOTH, COMMANDS, b"j:zd", What::Value, "scores of ZDIFFSTORE are journaled with six digits"),
-    known(
-        BOTH,
-        COMMANDS,
-        b"j:restored2",
-        What::Expiry,
-        "the record of RESTORE has the expiry asked for; the source cut it to 2^28 s from then",
-    ),
-    known(V1_34, COMMANDS, b"j:x", What::Value, "XREADGROUP is not journaled before v1.37"),
 ];
 
 /// In database 0, on both kinds of target.

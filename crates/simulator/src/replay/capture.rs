@@ -1,13 +1,14 @@
 //! Recordings as `record.py` writes them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::contents::Contents;
 use super::records;
-use super::script::{FlowScript, Names, Script, Style};
+use super::script::{FlowScript, Held, Script, Style};
 use crate::Error;
 
 /// EOF opcode and checksum in front of the token: FF and eight zero bytes (v1.40.1 `RdbSaver::SaveEpilog`).
@@ -42,13 +43,6 @@ struct Meta {
 struct Exchange {
     sent: Vec<String>,
     reply: serde_json::Value,
-}
-
-/// What is needed of a `.jsonl` listing: per key whether it expires.
-#[derive(Debug, Clone, Default)]
-struct Contents {
-    names: HashSet<(u32, Bytes)>,
-    keyspace: BTreeMap<u32, (usize, usize)>,
 }
 
 impl Capture {
@@ -106,7 +100,7 @@ impl Capture {
             style,
             flows: scripts,
             keyspace: BTreeMap::new(),
-            names: Names::Listed(HashSet::new()),
+            held: Held::Unknown,
         };
         Ok(Capture { script, before: None, after: None })
     }
@@ -134,7 +128,7 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Contents of `before.jsonl`: what `INFO keyspace` answers, and EXISTS where there is no `after.jsonl`.
+    /// Contents of `before.jsonl`: what `INFO keyspace` answers, and commands that read where there is no `after.jsonl`.
     ///
     /// # Errors
     /// [`Error::Capture`] when a line is not one of a listing.
@@ -143,7 +137,7 @@ impl Capture {
         Ok(self)
     }
 
-    /// Contents of `after.jsonl`: what EXISTS answers, and `INFO keyspace` where there is no `before.jsonl`.
+    /// Contents of `after.jsonl`: what commands that read answer, and `INFO keyspace` where there is no `before.jsonl`.
     ///
     /// # Errors
     /// [`Error::Capture`] when a line is not one of a listing.
@@ -180,31 +174,9 @@ impl Capture {
     pub(super) fn into_script(self) -> Script {
         let Capture { mut script, before, after } = self;
         let first = before.as_ref().or(after.as_ref());
-        script.keyspace = first.map(|contents| contents.keyspace.clone()).unwrap_or_default();
-        script.names = Names::Listed(after.or(before).unwrap_or_default().names);
+        script.keyspace = first.map(Contents::keyspace).unwrap_or_default();
+        script.held = after.or(before).map_or(Held::Unknown, Held::Recorded);
         script
-    }
-}
-
-impl Contents {
-    fn parse(jsonl: &[u8]) -> Result<Contents, Error> {
-        #[derive(Deserialize)]
-        struct Row {
-            db: u32,
-            key: String,
-            expire_at_ms: Option<u64>,
-        }
-        let mut contents = Contents::default();
-        for line in jsonl.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-            let row: Row = serde_json::from_slice(line).map_err(|e| wrong(e.to_string()))?;
-            let key: Option<Vec<u8>> = row.key.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-            let key = key.ok_or_else(|| wrong("a key is not a latin-1 string"))?;
-            let (keys, expires) = contents.keyspace.entry(row.db).or_default();
-            *keys += 1;
-            *expires += usize::from(row.expire_at_ms.is_some());
-            contents.names.insert((row.db, key.into()));
-        }
-        Ok(contents)
     }
 }
 

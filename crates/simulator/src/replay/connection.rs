@@ -14,10 +14,11 @@ use tokio::time::timeout;
 
 use super::attachment::{Attachment, Stage};
 use super::master::Master;
-use super::script::Style;
+use super::script::{Held, Style};
 use crate::commands::is;
 use crate::reply::Reply;
 use crate::request::{self, Malformed};
+use crate::{Clock, info, prepared};
 
 /// Most bytes of one write, so that [`super::ReplayHandle::sent`] tells where a flow stands.
 const PIECE: usize = 256 << 10;
@@ -138,10 +139,7 @@ impl Connection {
                 None => err("invalid DB index"),
             },
             ("INFO", sections) => Reply::bulk(self.info(sections)),
-            ("EXISTS", keys) => {
-                let names = &self.master.script.names;
-                Reply::Int(keys.iter().filter(|key| names.contains(self.db, key)).count() as i64)
-            }
+            ("TIME", []) => info::time(&Clock::system()),
             ("REPLCONF", [word, value]) if is(word, "capa") && value == "dragonfly" => self.greet(),
             // A real master crashes when there is no attachment behind this.
             ("REPLCONF", [word, _]) if is(word, "CLIENT-VERSION") && self.control.is_none() => {
@@ -149,7 +147,16 @@ impl Connection {
             }
             ("REPLCONF", _) => Reply::OK,
             ("DFLY", [word, args @ ..]) => return self.dfly(word, args),
-            _ => Reply::Error(format!("ERR unknown command `{upper}`")),
+            (name, keys) => match (&self.master.keyspace, &self.master.script.held) {
+                (Some(keyspace), _) => keyspace.read(self.db, args).unwrap_or_else(|| unknown(name)),
+                (None, Held::Numbered(count)) if name == "EXISTS" => {
+                    let there =
+                        |key: &&Bytes| self.db == 0 && prepared::number(key).is_some_and(|n| n < *count);
+                    Reply::Int(keys.iter().filter(there).count() as i64)
+                }
+                (None, _) if name == "EXISTS" => Reply::Int(0),
+                (None, _) => unknown(name),
+            },
         })
     }
 
@@ -377,6 +384,10 @@ async fn read_acks(
 
 fn number(text: impl AsRef<[u8]>) -> Option<u64> {
     std::str::from_utf8(text.as_ref()).ok()?.parse().ok()
+}
+
+fn unknown(name: &str) -> Reply {
+    Reply::Error(format!("ERR unknown command `{name}`"))
 }
 
 fn err(text: &str) -> Reply {

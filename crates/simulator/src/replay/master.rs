@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use super::Pacing;
 use super::attachment::Attachment;
-use super::script::Script;
+use super::contents::Keyspace;
+use super::script::{Held, Script};
 
 /// How a script is played.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,8 @@ pub(super) struct Master {
     attachments: Mutex<Attachments>,
     syncs: AtomicU64,
     clients: AtomicU64,
+    /// Where it is known what was held.
+    pub(super) keyspace: Option<Keyspace>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +60,12 @@ struct Attachments {
 
 impl Master {
     pub(super) fn new(script: Script, plan: Plan) -> Master {
+        let keyspace = match &script.held {
+            Held::Recorded(contents) => Some(Keyspace::new(contents)),
+            Held::Unknown | Held::Numbered(_) => None,
+        };
         Master {
+            keyspace,
             script,
             pacing: plan.pacing,
             cuts: Mutex::new(plan.cuts),

@@ -1,8 +1,10 @@
 //! What a replaying or prepared master sends and answers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+use super::contents::Contents;
 
 /// Everything that is known before the first replica attaches.
 #[derive(Debug, Clone)]
@@ -20,7 +22,7 @@ pub(crate) struct Script {
     pub(crate) flows: Vec<FlowScript>,
     /// Per database: keys, and how many of them expire.
     pub(crate) keyspace: BTreeMap<u32, (usize, usize)>,
-    pub(crate) names: Names,
+    pub(crate) held: Held,
 }
 
 /// How the recorded replica was served.
@@ -67,20 +69,13 @@ impl FlowScript {
     }
 }
 
-/// Which keys EXISTS finds.
+/// What can be read besides the stream.
 #[derive(Debug, Clone)]
-pub(crate) enum Names {
-    /// Database and key.
-    Listed(HashSet<(u32, Bytes)>),
-    /// Database 0, the keys that [`crate::prepared::key`] makes of the numbers below this.
+pub(crate) enum Held {
+    /// Nothing is known of it: EXISTS finds nothing, and no command that reads is served.
+    Unknown,
+    /// What was recorded at the end.
+    Recorded(Contents),
+    /// Only EXISTS is served: in database 0 are the keys that [`crate::prepared::key`] makes of the numbers below this.
     Numbered(usize),
-}
-
-impl Names {
-    pub(crate) fn contains(&self, db: u32, key: &Bytes) -> bool {
-        match self {
-            Names::Listed(names) => names.contains(&(db, key.clone())),
-            Names::Numbered(count) => db == 0 && crate::prepared::number(key).is_some_and(|n| n < *count),
-        }
-    }
 }

@@ -1,11 +1,12 @@
 //! DUMP payloads: written for DUMP and for journaled RESTORE, read for RESTORE.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use crc::{CRC_64_REDIS, Crc};
 
 use super::listpack;
+use super::primitive::{len, string};
 use super::rdb::code;
 use super::{values, ziplist};
 use crate::Profile;
@@ -21,6 +22,36 @@ pub(crate) fn write(v: &Value, profile: &Profile) -> Vec<u8> {
     let encoded = values::value(v, profile);
     let mut out = vec![encoded.kind];
     encoded.pieces.iter().for_each(|p| out.extend_from_slice(p));
+    seal(out)
+}
+
+/// The payload of a hash or set some of whose members have so many seconds left; `None` for any other type. They expire
+/// at a second counted from February 2023 (v1.40.1 `common.h` `kMemberExpiryBase`), -1 is never.
+pub(crate) fn with_member_ttls(v: &Value, left: &HashMap<Bytes, u64>, now_s: u64) -> Option<Vec<u8>> {
+    const BASE: u64 = 1_675_209_600;
+    let ttl = |member: &Bytes| left.get(member).map_or("-1".to_owned(), |s| (now_s - BASE + s).to_string());
+    let mut out = Vec::new();
+    match v {
+        Value::Hash(fields) => {
+            out.push(code::HASH_WITH_EXPIRY);
+            len(&mut out, fields.len() as u64);
+            for (field, value) in fields {
+                [field, value, &Bytes::from(ttl(field))].iter().for_each(|part| string(&mut out, part));
+            }
+        }
+        Value::Set(members) => {
+            out.push(code::SET_WITH_EXPIRY);
+            len(&mut out, members.len() as u64);
+            for member in members {
+                [member, &Bytes::from(ttl(member))].iter().for_each(|part| string(&mut out, part));
+            }
+        }
+        _ => return None,
+    }
+    Some(seal(out))
+}
+
+fn seal(mut out: Vec<u8>) -> Vec<u8> {
     out.extend_from_slice(&VERSION.to_le_bytes());
     let crc = CRC.checksum(&out);
     out.extend_from_slice(&crc.to_le_bytes());

@@ -29,6 +29,8 @@ pub(crate) mod code {
     pub(crate) const JSON_OLD: u8 = 20;
     pub(crate) const STREAM_LISTPACKS_3: u8 = 21;
     pub(crate) const JSON: u8 = 30;
+    pub(crate) const HASH_WITH_EXPIRY: u8 = 31;
+    pub(crate) const SET_WITH_EXPIRY: u8 = 32;
 }
 
 /// The magic and the aux fields of flow `shard` (v1.40.1 `SaveAux`, order as in the captures).

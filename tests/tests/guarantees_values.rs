@@ -121,6 +121,18 @@ const ROUNDED: &[(&str, &[&str], &str)] = &[
     ("lmpop_count", &["RPUSH {n}l 1 2 3 4 5 6"], "LMPOP 1 {n}l LEFT COUNT 3"),
     ("lmpop_right", &["RPUSH {n}l 1 2 3 4 5 6"], "LMPOP 1 {n}l RIGHT COUNT 5"),
     ("lmpop_two", &["RPUSH {n}m 1 2 3 4"], "LMPOP 2 {n}none {n}m LEFT COUNT 3"),
+    // and what is made of them before they are read again
+    ("lmpop_renamed", &["RPUSH {n}l 1 2 3 4 5 6", "LMPOP 1 {n}l LEFT COUNT 3"], "RENAME {n}l {n}dst"),
+    (
+        "lmpop_renamed_twice",
+        &["RPUSH {n}l 1 2 3 4 5 6", "LMPOP 1 {n}l LEFT COUNT 3", "RENAME {n}l {n}m"],
+        "RENAME {n}m {n}dst",
+    ),
+    (
+        "lmpop_emptied",
+        &["RPUSH {n}l 1 2", "RPUSH {n}dst 1 2 3", "LMPOP 1 {n}dst LEFT COUNT 3"],
+        "RENAMENX {n}l {n}dst",
+    ),
     ("incrbyfloat", &["SET {n}f 10.1"], "INCRBYFLOAT {n}f 1.1"),
     ("incrbyfloat_small", &["SET {n}f 3.0e3"], "INCRBYFLOAT {n}f 0.000000123456789"),
     ("hincrbyfloat", &["HSET {n}h f 10.50"], "HINCRBYFLOAT {n}h f 0.1"),
@@ -207,5 +219,45 @@ fn records_that_the_source_truncates_or_rounds_are_repaired() {
             }
         });
         wait_all_in_sync(&mut program, READY);
+    }
+}
+
+/// `LMPOP COUNT` is logged as one pop, and the list read again a second later. A program that ends within that second must
+/// not forget it.
+#[test]
+fn a_doubt_outlives_the_program() {
+    for source in Source::each("a_doubt_outlives_the_program", 2) {
+        for killed in [false, true] {
+            let target = Target::Standalone(RedisServer::start(RedisOptions::default()));
+            let mut client = source.client();
+            client.call(&["FLUSHALL"]);
+            client.call(&["RPUSH", "list", "1", "2", "3", "4", "5", "6"]);
+            client.call(&["RPUSH", "other", "1", "2", "3"]);
+            let mut program = Df2redis::replicate(target.settings(&source));
+            program.wait_ready(READY);
+            let stored = |status: &serde_json::Value| -> Vec<u64> {
+                let flows = status["flows"].as_array().unwrap().iter();
+                flows.map(|flow| number(flow, "checkpointed_lsn")).collect()
+            };
+            let before = stored(&program.status().unwrap());
+            client.call(&["LMPOP", "1", "list", "LEFT", "COUNT", "3"]);
+            client.call(&["RENAME", "list", "moved"]);
+            client.call(&["LMPOP", "1", "other", "RIGHT", "COUNT", "2"]);
+            // So many records of each flow that a checkpoint is due.
+            (0..4_000).for_each(|n| client.queue(&["SET", &format!("key:{n}"), "value"]));
+            client.flush().unwrap();
+            program.wait_until(READY, "the pops to lie below the checkpoint", |status| {
+                stored(status).iter().zip(&before).all(|(now, before)| *now > before + 100)
+            });
+            match killed {
+                true => drop(program.kill()),
+                false => drop(program.terminate()),
+            }
+            program.again();
+            program.wait_ready(READY);
+            target.assert_equal(&source);
+            let status = wait_all_in_sync(&mut program, READY);
+            println!("{}: killed {killed}: {}", source.name(), status["repair"]);
+        }
     }
 }

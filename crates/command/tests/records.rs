@@ -208,7 +208,8 @@ fn member_ttls_on_a_target_with() {
 #[test]
 fn claims_create_their_consumer() {
     let create = "XGROUP CREATECONSUMER k g c ; ";
-    for line in ["XCLAIM k g c 0 1-0", "XAUTOCLAIM k g c 0 0"] {
+    // The last one from a client: of entries that are not there nothing is claimed.
+    for line in ["XCLAIM k g c 0 1-0", "XAUTOCLAIM k g c 0 0", "XCLAIM k g c 0 1-0 FORCE JUSTID LASTID 2-0"] {
         assert_eq!(treat(&mut standalone(), 0, line), format!("{create}{line}"));
     }
     assert_eq!(

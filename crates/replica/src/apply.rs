@@ -543,7 +543,7 @@ impl FlowTask {
         Ok(())
     }
 
-    fn entries(&self, list: &mut Vec<NotInSync>, doubt: &Doubt) {
+    pub(crate) fn entries(&self, list: &mut Vec<NotInSync>, doubt: &Doubt) {
         let lsn = match doubt.origin {
             Some(Origin::Record(lsn)) => lsn,
             _ => 0,

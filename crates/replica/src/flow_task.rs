@@ -13,17 +13,18 @@ mod misplaced;
 mod repairing;
 mod report;
 mod sieving;
+mod suspects;
 mod unclear;
 mod unknown;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Doubts, Global, Sieve, SourceKey, Translator};
+use command::{Global, Sieve, SourceKey, Translator};
 use flow::EofToken;
 use journal::{Entry, LsnCounter};
 use repair::Repairs;
@@ -65,12 +66,8 @@ pub struct FlowTask {
     pub(crate) status: Arc<FlowStatus>,
     pub(crate) repairs: Repairs,
     pub(crate) doubts: Vec<Doubt>,
-    /// Looks for records that do not say what the source did.
-    suspicions: Doubts,
-    /// Keys to be read again a while after a record that may not have said everything.
-    suspects: BTreeSet<SourceKey>,
-    /// When (unix ms), in order.
-    suspects_due: VecDeque<(u64, SourceKey)>,
+    /// Records that may not say what the source did, and their keys.
+    suspects: suspects::Suspects,
     /// Commands that the table does not have, and what the source says of their keys.
     asked: BTreeMap<Bytes, Option<command::KeyPositions>>,
     /// Snapshot entries that may have come on a wrong flow: known when more was seen.
@@ -131,6 +128,7 @@ impl FlowTask {
         let dialect = Arc::new(shared.target.dialect().clone());
         let mut translator = Translator::new(shared.mapping.clone(), dialect);
         translator.set_json(shared.json);
+        let suspects = suspects::Suspects::new(shared.silent_reads);
         let repairs = Repairs::new(flow, shared.flows, repair::Limits::default(), shared.rules);
         FlowTask {
             flow,
@@ -144,9 +142,7 @@ impl FlowTask {
             channels,
             status,
             doubts: Vec::new(),
-            suspicions: Doubts::new(),
-            suspects: BTreeSet::new(),
-            suspects_due: VecDeque::new(),
+            suspects,
             asked: BTreeMap::new(),
             strangers: Vec::new(),
             reported: Instant::now(),
@@ -414,7 +410,8 @@ impl FlowTask {
 
     pub(crate) fn publish(&mut self) {
         self.report();
-        let applied = self.router.applied();
+        let undecided = self.suspects.undecided().unwrap_or(u64::MAX);
+        let applied = self.router.applied().min(undecided);
         if self.channels.received.has_begun() {
             in_order(self.flow, applied, self.router.tracker().dispatched(), self.channels.received.next());
         }

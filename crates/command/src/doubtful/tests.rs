@@ -24,7 +24,11 @@ fn a_stored_sorted_set_has_rounded_scores() {
         doubts(&[(23, "DEL j:zu"), (23, "ZADD j:zu 15 q 3.37037 a")]),
         [("j:zu".into(), RoundedScores)]
     );
-    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 1 a")]), []);
+    let perhaps = [("z".into(), DoubtfulWhy::PerhapsRounded)];
+    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 1 a")]), perhaps, "in a script over one shard");
+    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 7.22973e+06 a 0.00123456 b")]), perhaps);
+    assert_eq!(doubts(&[(0, "DEL z"), (0, "ZADD z 1.234567 a")]), [], "not rounded to six digits");
+    assert_eq!(doubts(&[(0, "DEL y"), (0, "ZADD z 1 a")]), []);
     assert_eq!(doubts(&[(5, "DEL z"), (6, "ZADD z 1 a")]), []);
     assert_eq!(doubts(&[(5, "DEL y"), (5, "ZADD z 1 a")]), []);
     assert_eq!(doubts(&[(5, "ZADD z 1 a")]), [], "a client's own in MULTI");
@@ -105,4 +109,31 @@ fn what_one_record_shows() {
     assert_eq!(doubts(&[(0, "GEORADIUS g 1 2 3 km STORE d")]), [("d".into(), DoubtfulWhy::Recomputed)]);
     assert_eq!(doubts(&[(0, "INCRBYFLOAT a 1")]), [("a".into(), DoubtfulWhy::FloatDigits)]);
     assert!(DoubtfulWhy::FloatDigits.is_likely() && !DoubtfulWhy::PopsUncounted.is_likely());
+}
+
+#[test]
+fn where_reads_of_groups_leave_no_record_those_that_follow_are_doubted() {
+    let lines = ["XACK x g 1-1", "XAUTOCLAIM x g c 0 0", "XGROUP SETID x g 5-1", "XADD x 5-1 f v"];
+    let found = |mut doubts: Doubts| -> Vec<Doubt> {
+        lines.iter().flat_map(|line| doubts.record(&record(0, line))).collect()
+    };
+    let x = Doubt { key: SourceKey { db: 0, key: "x".into() }, why: DoubtfulWhy::GroupReads };
+    assert_eq!(found(Doubts::new().with_silent_reads(true)), vec![x; 3]);
+    assert_eq!(found(Doubts::new()), []);
+}
+
+#[test]
+fn an_expiry_further_away_than_the_source_allows_counts_from_an_unknown_moment() {
+    let now_ms = 1_700_000_000_000;
+    let longest = ((1 << 28) - 1) * 1_000;
+    let found = |expiry: u64, options: &str| {
+        let mut doubts = Doubts::new();
+        doubts.at(now_ms);
+        doubts.record(&record(0, &format!("RESTORE k {expiry} payload REPLACE {options}")))
+    };
+    let doubt = Doubt { key: SourceKey { db: 0, key: "k".into() }, why: DoubtfulWhy::RelativeExpiry };
+    assert_eq!(found(now_ms + longest, "ABSTTL"), [doubt.clone()]);
+    assert_eq!(found(4_102_444_800_000, "ABSTTL STICK"), [doubt]);
+    assert_eq!(found(now_ms + longest / 2, "ABSTTL"), []);
+    assert_eq!(found(0, ""), []);
 }

@@ -50,14 +50,13 @@ pub(crate) fn xsetid(context: &Context, mut call: Call) -> Outcome {
 }
 
 /// `XCLAIM` and `XAUTOCLAIM key group consumer ...`. The source creates the consumer even if nothing is claimed
-/// (v1.40.1 `stream_family.cc` `OpClaim`, `OpAutoClaim`); Redis 7 does not. The `XCLAIM … LASTID` that `XREADGROUP`
-/// leaves in the journal always claims something.
+/// (v1.40.1 `stream_family.cc` `OpClaim`, `OpAutoClaim`); Redis 7 does not. What `XREADGROUP` leaves in the journal
+/// always claims something.
 pub(crate) fn claim(context: &Context, call: Call) -> Outcome {
     if call.args.len() < 6 {
         return Err(call.malformed());
     }
-    let claims = (5..call.args.len()).any(|i| call.is(i, "LASTID"));
-    if claims || !context.dialect.has("XGROUP") {
+    if is_read(&call) || !context.dialect.has("XGROUP") {
         let effect = call.spec.effect;
         return available(context, call, effect);
     }
@@ -74,6 +73,16 @@ pub(crate) fn claim(context: &Context, call: Call) -> Outcome {
         }
         other => Ok(other),
     }
+}
+
+/// `XCLAIM key group consumer 0 id TIME ms RETRYCOUNT 1 FORCE JUSTID LASTID id`, with the same id twice, is what the source
+/// journals for each entry that `XREADGROUP` delivers (v1.40.1 `stream_family.cc`, capture `commands`).
+fn is_read(call: &Call) -> bool {
+    let words =
+        [(4, "0"), (6, "TIME"), (8, "RETRYCOUNT"), (9, "1"), (10, "FORCE"), (11, "JUSTID"), (12, "LASTID")];
+    call.args.len() == 14
+        && call.args[5] == call.args[13]
+        && words.iter().all(|(at, word)| call.is(*at, word))
 }
 
 fn available(context: &Context, call: Call, effect: Effect) -> Outcome {

@@ -105,6 +105,7 @@ impl Replica {
             checkpoint_now: tokio::sync::Notify::new(),
             pace: Pace::for_backlog(backlog.records()).within(self.settings.window),
             drain_first: attachment.greeting.resume_style() == flow::ResumeStyle::Rdb,
+            silent_reads: attachment.greeting.release.is_some_and(|release| release < Release::new(1, 37, 0)),
         })
     }
 

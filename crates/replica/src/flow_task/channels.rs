@@ -72,6 +72,8 @@ pub struct Shared {
     pub pace: Pace,
     /// Before the source is attached to again, all that was received has to be applied (masters up to v1.34).
     pub drain_first: bool,
+    /// The source does not journal what consumer groups read (before v1.37).
+    pub silent_reads: bool,
 }
 
 /// How often the checkpoint is written, in records of one flow.

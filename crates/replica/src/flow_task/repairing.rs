@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use checkpoint::NotInSync;
-use command::{Doubt as Suspicion, DoubtfulWhy, Global, SourceKey};
+use command::{Global, SourceKey};
 use repair::{Cause, Placement, Value, Verdict};
 use router::Origin;
 
@@ -15,11 +15,6 @@ use crate::apply::{Doubt, MOVING, Place, UNCERTAIN};
 use crate::fences::{Answer, Ask, Request};
 use crate::global;
 use crate::ledger::{Entry, UNCLEAR};
-
-/// Keys that wait to be read again because a record may not have said everything.
-const SUSPECTS: usize = 50_000;
-/// How long they wait (ms): a key that many such records touch is read once for all of them.
-const SUSPECT_PAUSE: u64 = 1_000;
 
 impl FlowTask {
     /// Keys that were under repair when the program ended.
@@ -85,73 +80,6 @@ impl FlowTask {
                 self.repair_keys(keys, Cause::Moving, MOVING, Some(origin));
                 Ok(None)
             }
-        }
-    }
-
-    /// Looks whether a record says what the source did. Returns whether it is not sent because it does not. A record among
-    /// the snapshot's entries has no LSN to hold back, and no fence is under way then (repair rule 35).
-    pub(crate) fn suspect(&mut self, record: &journal::Record, place: Place) -> bool {
-        let mut own = Vec::new();
-        let mut reason = String::new();
-        for Suspicion { key, why } in self.suspicions.record(record) {
-            if why.is_likely() && record.args.contains(&key.key) {
-                own.push(key);
-                reason = why.to_string();
-            } else {
-                self.suspect_key(key, why);
-            }
-        }
-        if own.is_empty() {
-            return false;
-        }
-        let origin = (place == Place::Record).then(|| self.open_handed_over());
-        // Rule 14 in its simplest form: a fence that is under way when the record comes is read again.
-        self.repairs.moved(self.next, &own, Cause::Doubtful);
-        self.repair_keys(own, Cause::Doubtful, &reason, origin);
-        true
-    }
-
-    /// A key that was probably left right: it is read some time later, once for many records.
-    fn suspect_key(&mut self, key: SourceKey, why: DoubtfulWhy) {
-        let named = self.shared.mapping.target_name(key.db, &key.key);
-        let expires = named.is_some_and(|(db, name)| self.router.may_expire(db, &name));
-        if why == DoubtfulWhy::ExpiryKept && !expires {
-            return;
-        }
-        if self.suspects.len() >= SUSPECTS {
-            self.repair_keys(vec![key], Cause::Doubtful, &why.to_string(), None);
-            return;
-        }
-        if !self.suspects.contains(&key) {
-            let key = key.detached();
-            self.suspects_due.push_back((self.now_ms + SUSPECT_PAUSE, key.clone()));
-            self.suspects.insert(key);
-        }
-    }
-
-    /// Keys whose time has come. `quiet`: no record is at hand that could clear anything up.
-    fn repair_suspects(&mut self, quiet: bool) {
-        if quiet && let Some(Suspicion { key, why }) = self.suspicions.quiet() {
-            self.suspect_key(key, why);
-        }
-        if self.suspects.is_empty() {
-            return;
-        }
-        let now = self.shared.clock.now_ms();
-        let mut due = Vec::new();
-        while self.suspects_due.front().is_some_and(|(at, _)| *at <= now) {
-            due.extend(self.suspects_due.pop_front().map(|(_, key)| key));
-        }
-        due.iter().for_each(|key| {
-            self.suspects.remove(key);
-        });
-        if !due.is_empty() {
-            self.repair_keys(
-                due,
-                Cause::Doubtful,
-                "the source may have done more than its record says",
-                None,
-            );
         }
     }
 
@@ -223,7 +151,7 @@ impl FlowTask {
 
     /// Asks the source, places what is due, and lets go of what is settled.
     pub(super) async fn step_repairs(&mut self) -> Result<(), End> {
-        self.repair_suspects(self.channels.input.bytes() == 0);
+        self.repair_suspects();
         if self.repairs.is_empty() && !self.router.has_repairs() {
             return Ok(());
         }
@@ -399,6 +327,8 @@ impl FlowTask {
             return;
         }
         self.tell_left(&left);
+        // What became suspect behind its value stays on the list.
+        left.retain(|key| !self.suspects.contains(key));
         self.shared.ledger.note(Entry::default().unlist(left));
         self.shared.checkpoint_due.notify_one();
     }
@@ -408,7 +338,8 @@ impl FlowTask {
         if !self.shared.rules.on(24) {
             return Vec::new();
         }
-        let ended = self.repairs.barrier(&|key| global::concerns(global, key));
+        let mut ended = self.repairs.barrier(&|key| global::concerns(global, key));
+        ended.extend(self.suspects.end(global));
         self.tell_left(&ended);
         // What was about to be listed for them would stay there for ever.
         for doubt in &mut self.doubts {

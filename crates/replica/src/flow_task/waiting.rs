@@ -211,6 +211,7 @@ impl FlowTask {
     /// Waits until everything handed out is settled, or [`End::Stopped`] when `interruption` comes first.
     pub(super) async fn settle(&mut self, interruption: impl Future<Output = ()>) -> Result<(), End> {
         tokio::pin!(interruption);
+        self.decide();
         self.router.flush();
         loop {
             // Not to be interrupted: what it has taken out of the router it has to hand back.

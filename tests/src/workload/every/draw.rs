@@ -5,8 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{DATABASES, Everything};
 use crate::workload::Rng;
 
-/// Keys of one kind: the first share a slot with those of all kinds, the last has a name of any bytes.
-const KEYS: u64 = 7;
+/// Keys of one kind: the first share a slot with those of all kinds, the last two have a long name and one of any bytes.
+const KEYS: u64 = 8;
+
+/// Bytes of a long name.
+const LONG_NAME: usize = 2_000;
 
 /// Keys of one kind that share a slot.
 const TOGETHER: u64 = 3;
@@ -20,8 +23,11 @@ const KINDS: &[&str] = &["s", "n", "h", "hn", "l", "e", "z", "g", "x", "p"];
 /// Longest of the values that are not quite short.
 const LONG: u64 = 40_000;
 
+/// Shortest of the values that the source is asked for in pages, and how much longer they may be.
+const PAGED: usize = 1 << 20;
+
 /// Largest value.
-const HUGE: usize = 16 << 20;
+pub(super) const HUGE: usize = 16 << 20;
 
 #[derive(Debug)]
 pub(super) struct Draw {
@@ -29,15 +35,13 @@ pub(super) struct Draw {
     tag: String,
     /// Keys drawn since this was last emptied.
     pub(super) keys: Vec<Vec<u8>>,
-    huge_left: u32,
 }
 
 impl Draw {
     pub(super) fn new(seed: u64) -> Self {
-        let huge_left = u32::from(seed.is_multiple_of(10));
         // Neighbouring seeds begin alike otherwise.
         let rng = Rng::new(Rng::new(seed ^ 0x5eed).bits());
-        Draw { rng, tag: Everything::tag(seed), keys: Vec::new(), huge_left }
+        Draw { rng, tag: Everything::tag(seed), keys: Vec::new() }
     }
 
     /// What a name of a template stands for this time.
@@ -55,6 +59,7 @@ impl Draw {
             "xg" | "s" | "n" | "h" | "hn" | "l" | "e" | "z" | "g" | "x" | "p" | "j" | "bf" | "cf" | "cms"
             | "tk" => self.key(name),
             "v" => self.value(),
+            "huge" => self.repeated(HUGE),
             "m" => self.member(),
             "word" => self.rng.pick(&["alpha", "beta", "gamma", "delta"]).as_bytes().to_vec(),
             "pattern" => format!("*{}l:*", self.tag).into_bytes(),
@@ -89,9 +94,12 @@ impl Draw {
             "past" => (1_600_000_000_000 + self.rng.below(1_000_000)).to_string().into_bytes(),
             "ms" => (now_ms() - self.rng.below(100_000)).to_string().into_bytes(),
             "id" => format!("{}-{}", 1 + self.rng.below(60), self.rng.below(3)).into_bytes(),
+            "idseq" => format!("{}-*", 1 + self.rng.below(60)).into_bytes(),
             "grp" => format!("g{}", self.rng.below(2)).into_bytes(),
             "con" => format!("c{}", self.rng.below(3)).into_bytes(),
             "db" => self.text(u64::from(DATABASES)),
+            "chunk1" => BLOOM[0].to_vec(),
+            "chunk109" => BLOOM[1].to_vec(),
             "dump" => self.rng.pick(DUMPS).to_vec(),
             "json" => self.rng.pick(JSON).as_bytes().to_vec(),
             other => panic!("<{other}> stands for nothing"),
@@ -108,6 +116,7 @@ impl Draw {
         let key = match number {
             0..TOGETHER => format!("{{{tag}}}{kind}:{number}").into_bytes(),
             n if n == KEYS - 1 => [tag.as_bytes(), b"\x00\xff {}\x80", kind.as_bytes()].concat(),
+            n if n == KEYS - 2 => format!("{tag}{kind}:{}", "k".repeat(LONG_NAME)).into_bytes(),
             _ => format!("{tag}{kind}:{number}").into_bytes(),
         };
         self.keys.push(key.clone());
@@ -124,17 +133,21 @@ impl Draw {
     }
 
     fn value(&mut self) -> Vec<u8> {
-        match self.rng.below(200) {
-            0..=9 => Vec::new(),
-            10 | 11 => self.rng.value(LONG),
-            12 if self.huge_left > 0 => {
-                self.huge_left -= 1;
-                let unit = self.rng.bits().to_le_bytes();
-                unit.iter().copied().cycle().take(HUGE).collect()
+        match self.rng.below(2_000) {
+            0..100 => Vec::new(),
+            100..120 => self.rng.value(LONG),
+            120..123 => {
+                let more = self.rng.below(PAGED as u64) as usize;
+                self.repeated(PAGED + more)
             }
-            13..=60 => self.rng.below(1_000).to_string().into_bytes(),
+            130..600 => self.rng.below(1_000).to_string().into_bytes(),
             _ => self.rng.value(60),
         }
+    }
+
+    fn repeated(&mut self, bytes: usize) -> Vec<u8> {
+        let unit = self.rng.bits().to_le_bytes();
+        unit.iter().copied().cycle().take(bytes).collect()
     }
 
     fn float(&mut self) -> Vec<u8> {
@@ -166,6 +179,15 @@ const DUMPS: &[&[u8]] = &[
       \x01\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x06\x9e5\xfa\xa1\x01\x00\x00\x01\x01\
       \x02c0\x06\x9e5\xfa\xa1\x01\x00\x00\x06\x9e5\xfa\xa1\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\
       \x00\x00\x00\x01\x09\x00\xc2\x97c:\xdc\xe8\x05\x04",
+];
+
+/// The chunks of a filter, as `BF.SCANDUMP` of v1.40.1 gives them with the cursors 1 and 109.
+const BLOOM: [&[u8]; 2] = [
+    b"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40",
+    b"\x05\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00\x9a\x99\x99\x99\x99\x99\xa9\x3f\x52\x00\x00\x00\x00\x00\x00\
+      \x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\
+      \x00\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00\x00\x00\x00\x00\x00\
+      \x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 ];
 
 const JSON: &[&str] = &["{\"a\":[1,2,3],\"b\":\"text\",\"n\":5,\"t\":true}", "[1,2,\"x\"]", "{\"n\":1.5}"];

@@ -16,6 +16,12 @@ use template::Template;
 /// Name and arguments.
 pub type Command = Vec<Vec<u8>>;
 
+/// One seed in so many has a value of 16 MiB.
+const HUGE_EVERY: u64 = 10;
+
+/// The step in which it comes.
+const HUGE_AT: u64 = 150;
+
 /// Databases that are written to.
 pub const DATABASES: u32 = 3;
 
@@ -40,13 +46,20 @@ pub struct Everything {
     templates: Vec<Template>,
     /// The other half of the commands, so that there is something for them to work on.
     creating: Vec<Template>,
+    /// The one with the largest value, and the number of steps until it comes.
+    huge: Option<(u64, Template)>,
 }
 
 impl Everything {
     /// The same seed gives the same steps (but for moments in time, which count from the start of the process).
     pub fn new(seed: u64) -> Self {
         let parse = |list: &[&str]| list.iter().map(|text| Template::parse(text)).collect();
+        let huge = seed.is_multiple_of(HUGE_EVERY).then(|| {
+            let at = (seed / HUGE_EVERY) as usize % templates::HUGE.len();
+            (HUGE_AT, Template::parse(templates::HUGE[at]))
+        });
         Everything {
+            huge,
             draw: Draw::new(seed),
             templates: parse(templates::EVERY),
             creating: parse(templates::CREATING),
@@ -60,6 +73,16 @@ impl Everything {
 
     /// The next step.
     pub fn step(&mut self) -> Step {
+        if let Some((left, template)) = &mut self.huge {
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => {
+                    let commands = vec![template.fill(&mut self.draw)];
+                    self.huge = None;
+                    return Step { db: 0, commands };
+                }
+            }
+        }
         let db = if self.draw.rng.chance(60) { 0 } else { self.draw.rng.below(u64::from(DATABASES)) as u32 };
         let commands = match self.draw.rng.below(100) {
             0..=6 => {
@@ -89,6 +112,9 @@ impl Everything {
         self.draw.keys.clear();
         for _ in 0..1 + self.draw.rng.below(3) {
             let command = self.command();
+            if templates::hides_in_scripts(&command) {
+                continue;
+            }
             words.push(command.len().to_string().into_bytes());
             words.extend(command);
         }

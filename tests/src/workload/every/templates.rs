@@ -2,12 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use super::Command;
+
 /// Write commands that the workload leaves out, and why.
 pub const NOT_DRAWN: &[(&str, &str)] = &[
-    ("BF.LOADCHUNK", "needs the reply of BF.SCANDUMP"),
     ("FLUSHALL", "between the seeds, not in one of them"),
     ("FLUSHDB", "between the seeds, not in one of them"),
 ];
+
+/// Whether what the source journals of it in a script over one shard looks like another command (v1.40.1): a pop of one element,
+/// or a `SET` that ends the expiry. Nothing tells that it did otherwise.
+pub(super) fn hides_in_scripts(command: &Command) -> bool {
+    match command[0].as_slice() {
+        b"LMPOP" => command.iter().any(|word| word == b"COUNT"),
+        b"BITOP" | b"PFMERGE" => true,
+        _ => false,
+    }
+}
 
 /// Names of all commands that are drawn.
 pub fn commands() -> BTreeSet<&'static str> {
@@ -32,12 +43,23 @@ pub(super) const CREATING: &[&str] = &[
     "XGROUP CREATE <xg> <grp> [0|$] [MKSTREAM|]",
     "XREADGROUP GROUP <grp> <con> [COUNT <count>|] STREAMS <xg> >",
     "PFADD <p> {<m>}",
+    "CMS.INITBYDIM <cms> 20 3",
+    "TOPK.RESERVE <tk> 3",
+];
+
+/// With the largest value there is; each seed that has one takes another of these.
+pub(super) const HUGE: &[&str] = &[
+    "SET <s> <huge>",
+    "RPUSH <l> <huge>",
+    "HSET <h> <m> <huge>",
+    "APPEND <s> <huge>",
+    "LPUSH <l> <v> <huge>",
 ];
 
 /// Every write command, with every option; a line for what one cannot express.
 pub(super) const EVERY: &[&str] = &[
     // strings. An expiry in the past makes v1.40.1 delete the key and tell no replica.
-    "SET <s> <v> [EX <ttl>|PX <pttl>|EXAT <at>|PXAT <pat>|KEEPTTL|] [NX|XX|] [GET|] [STICK|]",
+    "SET <s> <v> [EX <ttl>|PX <pttl>|EXAT <at>|PXAT <pat>|KEEPTTL|] [NX|XX|] [GET|] [STICK|] [_MCFLAGS <count>|]",
     "SET <any> <v> [KEEPTTL|PX <short>|]",
     "SETEX <s> <ttl> <v>",
     "PSETEX <s> <pttl> <v>",
@@ -50,9 +72,11 @@ pub(super) const EVERY: &[&str] = &[
     "MSETNX {<s> <v>}",
     "APPEND <s> <v>",
     "PREPEND <s> <v>",
-    "SETRANGE <s> <uint> <v>",
+    "SETRANGE <s> [<uint>|<offset>] <v>",
     "SETBIT <s> <offset> <bit>",
     "BITFIELD <s> [OVERFLOW [WRAP|SAT|FAIL]|] SET [u8|i16|i5] <uint> <int> INCRBY [u4|i32] #1 <int>",
+    "BITFIELD <s> SET [u8|i16|u63|i64] [<uint>|#1] <int> [GET u4 0|]",
+    "BITFIELD <s> GET i5 <uint> [OVERFLOW [WRAP|SAT|FAIL]|] {INCRBY [u2|i8|i64] [<uint>|#3] <int>}",
     "BITOP [AND|OR|XOR] <s> {<s>}",
     "BITOP NOT <s> <s>",
     "INCR <n>",
@@ -64,7 +88,7 @@ pub(super) const EVERY: &[&str] = &[
     // keys of any type
     "DEL {<any>}",
     "UNLINK {<any>}",
-    "DELEX <s> [[IFEQ|IFNE] <v>|]",
+    "DELEX <s> [[IFEQ|IFNE] <v>|[IFDEQ|IFDNE] 0123456789abcdef|]",
     "RM 0 MATCH <pattern> COUNT <count> [TYPE list|]",
     "RENAME <any> <any>",
     "RENAME <s> <s>",
@@ -74,15 +98,15 @@ pub(super) const EVERY: &[&str] = &[
     "COPY <any> <any> [REPLACE|]",
     "COPY <xg> <xg> [REPLACE|]",
     "MOVE <any> <db>",
-    "RESTORE <any> [0|<pttl>] <dump> [REPLACE|]",
-    "RESTORE <any> <pat> <dump> REPLACE ABSTTL [STICK|]",
+    "RESTORE <any> [0|<pttl>] <dump> [REPLACE|] [IDLETIME <count>|FREQ <count>|]",
+    "RESTORE <any> [0|<pat>] <dump> REPLACE ABSTTL [STICK|]",
     "STICK {<any>}",
     "SHRINK <any>",
-    "SORT <l> [LIMIT <count0> <count>|] [ASC|DESC|] ALPHA [STORE <l>|]",
-    "SORT <e> [ASC|DESC|] ALPHA STORE <l>",
+    "SORT <l> [LIMIT <count0> <count>|] [ASC|DESC|] [ALPHA|ALPHA|] [STORE <l>|]",
+    "SORT <e> [BY nosort|] [GET #|] [ASC|DESC|] [ALPHA|ALPHA|] STORE <l>",
     "SORT <z> ALPHA STORE <l>",
     // expiry
-    "EXPIRE <any> <ttl> [NX|XX|GT|LT|]",
+    "EXPIRE <any> [<ttl>|-1] [NX|XX|GT|LT|]",
     "PEXPIRE <any> <pttl> [NX|XX|GT|LT|]",
     "EXPIREAT <any> <at> [NX|XX|GT|LT|]",
     "PEXPIREAT <any> [<pat>|<past>] [NX|XX|GT|LT|]",
@@ -106,14 +130,14 @@ pub(super) const EVERY: &[&str] = &[
     "BRPOPLPUSH <l> <l> 0.01",
     "BLPOP {<l>} 0.01",
     "BRPOP {<l>} 0.01",
-    "LMPOP 2 <l> <l> [LEFT|RIGHT] [COUNT <count>|]",
+    "LMPOP [1 <l>|2 <l> <l>|3 <l> <l> <l>] [LEFT|RIGHT] [COUNT <count>|]",
     // COUNT above 1, which finds its elements at once, looks like a plain pop in the journal of v1.40.1.
     "BLMPOP 0.01 2 <l> <l> [LEFT|RIGHT] [COUNT 1|]",
     // sets
     "SADD <e> {<m>}",
     "SADDEX <e> [KEEPTTL|] <ttl> {<m>}",
     "SREM <e> {<m>}",
-    "SPOP <e> [<count>|]",
+    "SPOP <e> [<count0>|]",
     "SMOVE <e> <e> <m>",
     "SUNIONSTORE <e> {<e>}",
     "SINTERSTORE <e> {<e>}",
@@ -128,7 +152,7 @@ pub(super) const EVERY: &[&str] = &[
     "HSETEX <h> [NX|] [KEEPTTL|] <ttl> {<m> <v>}",
     "HSETEX <h> [FNX|FXX|] [EX <ttl>|PX <pttl>|EXAT <at>|PXAT <pat>|KEEPTTL|] FIELDS 1 <m> <v>",
     "HGETEX <h> [EX <ttl>|PX <pttl>|EXAT <at>|PXAT <pat>|PERSIST|] FIELDS 1 <m>",
-    "HEXPIRE <h> <ttl> [NX|XX|GT|LT|] FIELDS 1 <m>",
+    "HEXPIRE <h> <ttl> [NX|XX|GT|LT|] FIELDS [1 <m>|2 <m> <m>]",
     "FIELDEXPIRE <h> <ttl> {<m>}",
     "FIELDEXPIRE <e> <ttl> {<m>}",
     // sorted sets
@@ -144,38 +168,44 @@ pub(super) const EVERY: &[&str] = &[
     "ZPOPMAX <z> [<count>|]",
     "BZPOPMIN {<z>} 0.01",
     "BZPOPMAX {<z>} 0.01",
-    "ZMPOP 2 <z> <z> [MIN|MAX] [COUNT <count>|]",
+    "ZMPOP [1 <z>|2 <z> <z>] [MIN|MAX] [COUNT <count>|]",
     "BZMPOP 0.01 2 <z> <z> [MIN|MAX] [COUNT <count>|]",
     "ZUNIONSTORE <z> 2 <z> <z> [WEIGHTS <weight> <weight>|] [AGGREGATE [SUM|MIN|MAX]|]",
     "ZINTERSTORE <z> 2 <z> <e> [WEIGHTS <weight> <weight>|] [AGGREGATE [SUM|MIN|MAX]|]",
-    "ZDIFFSTORE <z> 2 <z> <z>",
+    "ZUNIONSTORE <z> [1 <z>|3 <z> <e> <z>] [AGGREGATE [SUM|MIN|MAX]|]",
+    "ZDIFFSTORE <z> [1 <z>|2 <z> <z>|3 <z> <z> <z>]",
     "ZRANGESTORE <z> <z> [<idx> <idx> [REV|]|<score> <score> BYSCORE|<lex> <lex> BYLEX [LIMIT 0 <count>|]]",
+    "ZRANGESTORE <z> <z> <bound> <bound> BYSCORE [REV|] [LIMIT <count0> [<count>|-1]|]",
     "GEOADD <g> [NX|XX|] [CH|] {<lon> <lat> <m>}",
-    "GEORADIUS <g> <lon> <lat> 5000 km [COUNT <count>|] [STORE|STOREDIST] <z>",
-    "GEORADIUSBYMEMBER <g> <m> 5000 km [COUNT <count>|] [STORE|STOREDIST] <z>",
+    "GEORADIUS <g> <lon> <lat> 5000 [km|mi] [COUNT <count> [ANY|]|] [ASC|DESC|] [STORE|STOREDIST] <z>",
+    "GEORADIUSBYMEMBER <g> <m> [5000000 m|9000000 ft] [COUNT <count>|] [ASC|DESC|] [STORE|STOREDIST] <z>",
     // HyperLogLogs
     "PFADD <p> {<m>}",
     "PFMERGE <p> {<p>}",
     // streams
     "XADD <x> [NOMKSTREAM|] [MAXLEN [=|~|] <uint>|MINID [=|~|] <id>|] [*|<id>] {<m> <v>}",
     "XADD <xg> [NOMKSTREAM|] [MAXLEN ~ <count> LIMIT <count>|MAXLEN <count>|] * {<m> <v>}",
+    "XADD <x> <idseq> {<m> <v>}",
+    "XADD <x> MINID ~ <id> LIMIT <count> * {<m> <v>}",
     "XTRIM <x> [MAXLEN|MAXLEN =|MAXLEN ~] <count0>",
+    "XTRIM <x> [MAXLEN ~ <count0>|MINID ~ <id>] LIMIT <count>",
     "XTRIM <xg> MINID [=|~|] <id> ",
     "XDEL <xg> {<id>}",
     "XDEL <x> {<id>}",
     "XADD <xg> <id> {<m> <v>}",
     "XGROUP CREATE <xg> <grp> <id> [ENTRIESREAD <count>|]",
-    "XGROUP SETID <xg> <grp> [<id>|$|0]",
+    "XGROUP SETID <xg> <grp> [<id>|$|0] [ENTRIESREAD <count0>|]",
     "XGROUP CREATECONSUMER <xg> <grp> <con>",
     "XGROUP DELCONSUMER <xg> <grp> <con>",
     "XGROUP DESTROY <xg> <grp>",
     "XREADGROUP GROUP <grp> <con> [COUNT <count>|] [NOACK|] STREAMS <xg> >",
     "XACK <xg> <grp> {<id>}",
-    "XCLAIM <xg> <grp> <con> [0|100000] {<id>} [IDLE <uint>|TIME <ms>|] [RETRYCOUNT <count>|] [FORCE|] [JUSTID|]",
+    "XCLAIM <xg> <grp> <con> [0|100000] {<id>} [IDLE <uint>|TIME <ms>|] [RETRYCOUNT <count>|] [FORCE|] [JUSTID|] [LASTID <id>|]",
     "XAUTOCLAIM <xg> <grp> <con> [0|100000] [0|<id>] [COUNT <count>|] [JUSTID|]",
     "XSETID <xg> <id>",
     // documents
     "JSON.SET <j> [$|.] <json> [NX|XX|]",
+    "JSON.SET <j> [$.new|.n] <int>",
     "JSON.SET <j> $ <json>",
     "JSON.MSET {<j> $ <json>}",
     "JSON.MERGE <j> $ <json>",
@@ -198,18 +228,22 @@ pub(super) const EVERY: &[&str] = &[
     "BF.RESERVE <bf> 0.01 100",
     "BF.ADD <bf> <m>",
     "BF.MADD <bf> {<m>}",
-    "CF.RESERVE <cf> 100",
+    "BF.LOADCHUNK [<bf>|<any>] 1 <chunk1>",
+    "BF.LOADCHUNK <bf> 109 <chunk109>",
+    "CF.RESERVE <cf> 100 [BUCKETSIZE 2|] [MAXITERATIONS 20|] [EXPANSION 1|]",
     "CF.ADD <cf> <m>",
     "CF.ADDNX <cf> <m>",
-    "CF.INSERT <cf> ITEMS {<m>}",
-    "CF.INSERTNX <cf> ITEMS {<m>}",
+    "CF.INSERT <cf> [CAPACITY 200|] [NOCREATE|] ITEMS {<m>}",
+    "CF.INSERTNX <cf> [CAPACITY 200|] [NOCREATE|] ITEMS {<m>}",
     "CF.DEL <cf> <m>",
     "CF.COMPACT <cf>",
     "CMS.INITBYDIM <cms> 20 3",
     "CMS.INITBYPROB <cms> 0.1 0.1",
     "CMS.INCRBY <cms> {<m> <count>}",
-    "CMS.MERGE <cms> 2 <cms> <cms>",
-    "TOPK.RESERVE <tk> 3",
+    "CMS.MERGE <cms> 2 <cms> <cms> [WEIGHTS 2 1|]",
+    "TOPK.RESERVE <tk> 3 [8 7 0.9|]",
     "TOPK.ADD <tk> {<m>}",
     "TOPK.INCRBY <tk> {<m> <count>}",
+    // for clients that call it by its hash
+    "SCRIPT LOAD [return|--one|--two]",
 ];

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn drawn(seed: u64, count: usize) -> Vec<Command> {
@@ -40,5 +42,22 @@ fn a_script_declares_its_keys() {
     for eval in evals {
         let keys: usize = std::str::from_utf8(&eval[2]).unwrap().parse().unwrap();
         assert!(eval[3..3 + keys].iter().all(|key| key.windows(3).any(|part| part == b"w1:")));
+    }
+}
+
+#[test]
+fn values_are_of_every_size_up_to_16_mib() {
+    let mut sizes = BTreeSet::new();
+    for seed in 0..25 {
+        sizes.extend(drawn(seed, 300).into_iter().flatten().map(|word| word.len()));
+    }
+    assert!(sizes.contains(&0), "an empty one");
+    for (from, to) in [(1, 8), (100, 2_000), (2_001, 20_000), (1 << 20, 2 << 20)] {
+        assert!(sizes.range(from..to).next().is_some(), "none of {from} to {to} bytes");
+    }
+    assert_eq!(sizes.last(), Some(&(16 << 20)));
+    for seeds in [0..25, 25..50] {
+        let huge = |seed: &u64| drawn(*seed, 300).iter().flatten().any(|word| word.len() == 16 << 20);
+        assert!(seeds.clone().filter(huge).count() >= 2, "{seeds:?}");
     }
 }

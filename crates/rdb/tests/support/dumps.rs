@@ -11,10 +11,10 @@ use rdb::{Family, Kind, Limits, Piece, Pieces, StreamEntry, StreamTail, dump};
 const COMMANDS: &str = include_str!("../corpus/commands.txt");
 
 /// Name of the server, its keys and payloads.
-pub type Corpus = (String, Vec<(String, Bytes)>);
+pub(crate) type Corpus = (String, Vec<(String, Bytes)>);
 
 /// The words of every command.
-pub fn commands() -> impl Iterator<Item = Vec<String>> {
+pub(crate) fn commands() -> impl Iterator<Item = Vec<String>> {
     COMMANDS.lines().map(|line| line.split(' ').map(expand).collect())
 }
 
@@ -109,7 +109,7 @@ fn is_foreign(payload: &Bytes) -> bool {
 }
 
 /// Checks what every payload says, streams by those of the first server. Returns the types there are.
-pub fn check_meaning(corpora: &[Corpus]) -> BTreeSet<u8> {
+pub(crate) fn check_meaning(corpora: &[Corpus]) -> BTreeSet<u8> {
     let expected = expected();
     let mut kinds = BTreeSet::new();
     let mut streams: BTreeMap<&str, (&str, Vec<StreamEntry>, StreamTail)> = BTreeMap::new();
@@ -139,7 +139,7 @@ pub fn check_meaning(corpora: &[Corpus]) -> BTreeSet<u8> {
 }
 
 /// Checks that every payload, encoded again as it is and for servers that know less, says the same.
-pub fn check_encoded_again(corpora: &[Corpus]) {
+pub(crate) fn check_encoded_again(corpora: &[Corpus]) {
     for (server, payloads) in corpora {
         for (key, payload) in payloads.iter().filter(|(_, payload)| !is_foreign(payload)) {
             let (kind, raw) = dump::parse(payload).unwrap();

@@ -171,6 +171,8 @@ pub struct Profile {
     pub xreadgroup: bool,
     /// Whether DEL is journaled with the keys that existed.
     pub del_existing: bool,
+    /// Members that a command for their expiry does not find are removed by a record before it.
+    pub removes_missing: bool,
     /// What is left out during a snapshot.
     pub omits: Omits,
     /// How values larger than a chunk are sent.
@@ -212,6 +214,7 @@ const V1_3: Profile = Profile {
     stream_ids: false,
     xreadgroup: false,
     del_existing: false,
+    removes_missing: false,
     omits: Omits::Nothing,
     large: Large::Whole,
     large_blobs: true,
@@ -300,6 +303,7 @@ const V1_40: Profile = Profile {
     greeting: 5,
     resume: Resume::RecordsOnly,
     del_existing: true,
+    removes_missing: true,
     omits: Omits::SetAndDel,
     large: Large::Tagged,
     ..V1_39

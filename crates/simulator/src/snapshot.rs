@@ -143,7 +143,7 @@ impl Snapshot {
 
     fn entry(&mut self, db: u16, bucket: usize, key: &Bytes, entry: &Entry, outbox: &Outbox) {
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        let encoded = values::value(&entry.value, self.profile);
+        let encoded = values::value(&entry.value, &entry.members, self.profile);
         let split = encoded.pieces.len() > 1 && self.profile.large != Large::Whole;
         if split && self.profile.large == Large::Contiguous {
             // Contiguous and never inside a compressed blob.

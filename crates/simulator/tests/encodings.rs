@@ -11,7 +11,7 @@ use common::{Client, Replica, Resp, capture_file, until};
 use rdb::{Item, KeyMeta, Kind, Limits, Piece};
 use simulator::{Release, Simulator};
 
-/// Keys of the capture that need commands the simulator does not have.
+/// Keys of the capture that need commands the simulator does not have, or the clock of the recorded master.
 const MISSING: &[&str] =
     &["bloom", "cms", "cuckoo", "geo", "hash:fieldttl", "hll:dense", "hll:sparse", "set:memberttl", "topk"];
 

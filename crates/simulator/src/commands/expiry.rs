@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::args::{self, is, text};
-use crate::engine::value::Value;
 use crate::engine::{Failure, Tx};
 use crate::reply::Reply;
 
@@ -75,17 +74,6 @@ pub(super) fn persist(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     }
     tx.no_record();
     Ok(Reply::Int(0))
-}
-
-/// `FIELDTTL key member`: -2 without the key, -3 without the member. Members have no expiry here, hence -1.
-pub(super) fn fieldttl(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
-    let there = match tx.peek(&a[1]).map(|e| &e.value) {
-        None => return Ok(Reply::Int(-2)),
-        Some(Value::Set(set)) => set.contains(&a[2]),
-        Some(Value::Hash(hash)) => hash.contains_key(&a[2]),
-        Some(_) => return Err(Failure::wrong_type()),
-    };
-    Ok(Reply::Int(if there { -1 } else { -3 }))
 }
 
 /// -2 when missing, -1 without expiry.

@@ -19,6 +19,8 @@ fn set_fields(tx: &mut Tx<'_>, a: &[Bytes]) -> Result<i64, Failure> {
     for pair in a[2..].chunks_exact(2) {
         added += i64::from(hash.insert(pair[0].clone(), pair[1].clone()).is_none());
     }
+    // A field that is set anew does not expire any more.
+    a[2..].chunks_exact(2).for_each(|pair| tx.set_member_expiry(&a[1], &pair[0], None));
     Ok(added)
 }
 

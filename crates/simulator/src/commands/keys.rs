@@ -114,7 +114,7 @@ pub(super) fn scan(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 
 pub(super) fn dump_key(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     let profile = tx.profile();
-    Ok(tx.peek(&a[1]).map_or(Reply::Nil, |e| Reply::Bulk(dump::write(&e.value, profile).into())))
+    Ok(tx.peek(&a[1]).map_or(Reply::Nil, |e| Reply::Bulk(dump::write(&e.value, &e.members, profile).into())))
 }
 
 /// `MEMORY USAGE key [WITHOUTKEY]`: about what a real master says, which depends on its allocator.
@@ -149,7 +149,7 @@ pub(super) fn restore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
     if !replace && tx.exists(key) {
         return Err(Failure::line("BUSYKEY Target key name already exists."));
     }
-    let value = dump::read(&a[3]).ok_or_else(|| Failure::err("Bad data format"))?;
+    let (value, members) = dump::read(&a[3]).ok_or_else(|| Failure::err("Bad data format"))?;
     let at = match ttl as u64 {
         0 => None,
         ms if absolute => Some(ms),
@@ -160,6 +160,9 @@ pub(super) fn restore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
         return Ok(Reply::OK);
     }
     tx.put(key, value, at.map(|at| at.min(tx.now + args::MAX_EXPIRE_MS)));
+    if let Some(entry) = tx.entry_mut(key) {
+        entry.members = members;
+    }
     if stick {
         tx.stick(key);
     }
@@ -168,7 +171,7 @@ pub(super) fn restore(tx: &mut Tx<'_>, a: &[Bytes]) -> Done {
 
 /// Puts a copy of `entry` at `dst` and journals it as RESTORE, the form for RENAME across shards and COPY.
 fn restore_copy(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry) {
-    let payload = dump::write(&entry.value, tx.profile());
+    let payload = dump::write(&entry.value, &entry.members, tx.profile());
     let at = text(entry.expire_at.unwrap_or(0));
     let mut record: Vec<&[u8]> = vec![b"RESTORE", dst, &at, &payload, b"REPLACE", b"ABSTTL"];
     if entry.sticky {
@@ -201,6 +204,9 @@ fn set_copy(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry) {
 fn move_in(tx: &mut Tx<'_>, dst: &Bytes, entry: crate::engine::shard::Entry) {
     tx.del(dst);
     tx.put(dst, entry.value, entry.expire_at);
+    if let Some(moved) = tx.entry_mut(dst) {
+        moved.members = entry.members;
+    }
     if entry.sticky {
         tx.stick(dst);
     }

@@ -9,6 +9,7 @@ mod groups;
 mod hashes;
 mod keys;
 mod lists;
+mod members;
 mod pops;
 mod sets;
 mod slots;

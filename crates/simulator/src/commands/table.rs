@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::{
-    bits, documents, expiry, group_reports, groups, hashes, keys, lists, pops, sets, slots, streams, strings,
-    zranges, zsets, zstores,
+    bits, documents, expiry, group_reports, groups, hashes, keys, lists, members, pops, sets, slots, streams,
+    strings, zranges, zsets, zstores,
 };
 use crate::engine::{Failure, Tx};
 use crate::reply::Reply;
@@ -92,7 +92,11 @@ static COMMANDS: &[Spec] = &[
     read("SCAN", -2, keys::scan),
     read("DUMP", 2, keys::dump_key),
     Spec { name: "MEMORY", arity: -2, write: false, auto: false, key: 2, run: keys::memory },
-    read("FIELDTTL", 3, expiry::fieldttl),
+    read("FIELDTTL", 3, members::fieldttl),
+    auto("FIELDEXPIRE", -4, members::fieldexpire),
+    auto("HEXPIRE", -6, members::hexpire),
+    auto("HSETEX", -5, members::hsetex),
+    auto("SADDEX", -4, members::saddex),
     auto("RESTORE", -4, keys::restore),
     own("RENAME", 3, keys::rename),
     own("RENAMENX", 3, keys::renamenx),

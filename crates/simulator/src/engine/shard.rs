@@ -42,7 +42,12 @@ pub(crate) struct Entry {
     /// Absolute unix milliseconds.
     pub(crate) expire_at: Option<u64>,
     pub(crate) sticky: bool,
+    /// Members or fields that expire, and when (unix seconds). One that is there no more counts as not there.
+    pub(crate) members: Members,
 }
+
+/// Expiry of members or fields, in unix seconds.
+pub(crate) type Members = BTreeMap<Bytes, u64>;
 
 pub(crate) type Bucket = BTreeMap<Bytes, Entry>;
 

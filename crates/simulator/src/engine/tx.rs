@@ -63,6 +63,7 @@ macro_rules! typed {
     ($read:ident, $write:ident, $create:ident, $variant:ident, $ty:ty) => {
         /// The value for reading; `None` when the key is missing.
         pub(crate) fn $read(&mut self, key: &[u8]) -> Result<Option<&$ty>, Failure> {
+            self.expire_members(key);
             match self.peek(key).map(|e| &e.value) {
                 None => Ok(None),
                 Some(Value::$variant(v)) => Ok(Some(v)),
@@ -136,6 +137,49 @@ impl<'a> Tx<'a> {
         self.engine.shards[at.shard].entry(db, at.bucket, key)
     }
 
+    /// Lazy expiry of members: when somebody looks at what is in the key. Only that the key goes with its last one is
+    /// journaled.
+    fn expire_members(&mut self, key: &[u8]) {
+        let now_s = self.now / 1000;
+        let Some(entry) = self.peek(key).filter(|entry| !entry.members.is_empty()) else { return };
+        let holds = |member: &Bytes| match &entry.value {
+            Value::Set(set) => set.contains(member),
+            Value::Hash(hash) => hash.contains_key(member),
+            _ => false,
+        };
+        let gone: Vec<Bytes> = entry.members.keys().filter(|member| !holds(member)).cloned().collect();
+        let due = entry.members.iter().filter(|(_, at_s)| **at_s <= now_s);
+        let due: Vec<Bytes> = due.map(|(member, _)| member.clone()).collect();
+        if gone.is_empty() && due.is_empty() || self.engine.paused().is_some() {
+            return;
+        }
+        let Some(entry) = self.entry_mut(key) else { return };
+        for member in gone.iter().chain(&due) {
+            entry.members.remove(member);
+            match &mut entry.value {
+                Value::Set(set) => {
+                    set.remove(member);
+                }
+                Value::Hash(hash) => {
+                    hash.remove(member);
+                }
+                _ => {}
+            }
+        }
+        if self.drop_if_empty(key) {
+            self.log(key, &[b"DEL".as_slice(), key]);
+        }
+    }
+
+    /// When a member expires (unix seconds).
+    pub(crate) fn set_member_expiry(&mut self, key: &[u8], member: &Bytes, at_s: Option<u64>) {
+        let Some(entry) = self.entry_mut(key) else { return };
+        match at_s {
+            Some(at_s) => entry.members.insert(member.clone(), at_s),
+            None => entry.members.remove(member),
+        };
+    }
+
     pub(crate) fn exists(&mut self, key: &[u8]) -> bool {
         self.peek(key).is_some()
     }
@@ -159,7 +203,7 @@ impl<'a> Tx<'a> {
     /// Like [`Tx::put`] without a pre-image: for writes the journal omits, and after the pre-image is out.
     pub(crate) fn put_unseen(&mut self, key: &[u8], value: Value, expire_at: Option<u64>, sticky: bool) {
         let at = self.place(key);
-        let entry = Entry { value, expire_at, sticky };
+        let entry = Entry { value, expire_at, sticky, members: Default::default() };
         self.engine.shards[at.shard].insert(self.db, at.bucket, Bytes::copy_from_slice(key), entry);
     }
 

@@ -10,6 +10,7 @@ use super::primitive::{len, string};
 use super::rdb::code;
 use super::{values, ziplist};
 use crate::Profile;
+use crate::engine::shard::Members;
 use crate::engine::stream::{Consumer, Group, Id, Pending, Stream};
 use crate::engine::value::{Value, Zset};
 
@@ -18,8 +19,8 @@ const CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_REDIS);
 const VERSION: u16 = 9;
 
 /// The DUMP payload of a value: type, value, version 9, CRC64.
-pub(crate) fn write(v: &Value, profile: &Profile) -> Vec<u8> {
-    let encoded = values::value(v, profile);
+pub(crate) fn write(v: &Value, members: &Members, profile: &Profile) -> Vec<u8> {
+    let encoded = values::value(v, members, profile);
     let mut out = vec![encoded.kind];
     encoded.pieces.iter().for_each(|p| out.extend_from_slice(p));
     seal(out)
@@ -28,8 +29,7 @@ pub(crate) fn write(v: &Value, profile: &Profile) -> Vec<u8> {
 /// The payload of a hash or set some of whose members have so many seconds left; `None` for any other type. They expire
 /// at a second counted from February 2023 (v1.40.1 `common.h` `kMemberExpiryBase`), -1 is never.
 pub(crate) fn with_member_ttls(v: &Value, left: &HashMap<Bytes, u64>, now_s: u64) -> Option<Vec<u8>> {
-    const BASE: u64 = 1_675_209_600;
-    let ttl = |member: &Bytes| left.get(member).map_or("-1".to_owned(), |s| (now_s - BASE + s).to_string());
+    let ttl = |member: &Bytes| left.get(member).map_or("-1".to_owned(), |s| (now_s - values::MEMBER_BASE + s).to_string());
     let mut out = Vec::new();
     match v {
         Value::Hash(fields) => {
@@ -58,8 +58,9 @@ fn seal(mut out: Vec<u8>) -> Vec<u8> {
     out
 }
 
-/// The value in a DUMP payload; `None` when checksum, version or contents are wrong or the type is unknown here.
-pub(crate) fn read(payload: &[u8]) -> Option<Value> {
+/// The value in a DUMP payload, with the expiries of its members; `None` when checksum, version or contents are wrong or the
+/// type is unknown here.
+pub(crate) fn read(payload: &[u8]) -> Option<(Value, Members)> {
     let (body, crc) = payload.split_last_chunk::<8>()?;
     if CRC.checksum(body) != u64::from_le_bytes(*crc) && *crc != [0; 8] {
         return None;
@@ -70,8 +71,9 @@ pub(crate) fn read(payload: &[u8]) -> Option<Value> {
     }
     let (&kind, rest) = body.split_first()?;
     let mut r = Reader { rest };
-    let v = value(kind, &mut r)?;
-    r.rest.is_empty().then_some(v)
+    let mut members = Members::new();
+    let v = value(kind, &mut r, &mut members)?;
+    r.rest.is_empty().then_some((v, members))
 }
 
 struct Reader<'a> {
@@ -151,7 +153,16 @@ fn lzf(packed: &[u8], raw: usize) -> Option<Vec<u8>> {
     (out.len() == raw).then_some(out)
 }
 
-fn value(kind: u8, r: &mut Reader<'_>) -> Option<Value> {
+/// A member that may expire, in seconds since the base; -1: never.
+fn member_expiry(r: &mut Reader<'_>, member: &Bytes, members: &mut Members) -> Option<()> {
+    let at: i64 = std::str::from_utf8(&r.string()?).ok()?.parse().ok()?;
+    if at >= 0 {
+        members.insert(member.clone(), values::MEMBER_BASE + at as u64);
+    }
+    Some(())
+}
+
+fn value(kind: u8, r: &mut Reader<'_>, members: &mut Members) -> Option<Value> {
     Some(match kind {
         code::STRING => Value::String(r.string()?),
         code::JSON => Value::Json(r.string()?),
@@ -159,6 +170,24 @@ fn value(kind: u8, r: &mut Reader<'_>) -> Option<Value> {
         code::HASH => Value::Hash(
             (0..r.len()?).map(|_| Some((r.string()?, r.string()?))).collect::<Option<BTreeMap<_, _>>>()?,
         ),
+        code::SET_WITH_EXPIRY => {
+            let mut set = BTreeSet::new();
+            for _ in 0..r.len()? {
+                let member = r.string()?;
+                member_expiry(r, &member, members)?;
+                set.insert(member);
+            }
+            Value::Set(set)
+        }
+        code::HASH_WITH_EXPIRY => {
+            let mut hash = BTreeMap::new();
+            for _ in 0..r.len()? {
+                let (field, value) = (r.string()?, r.string()?);
+                member_expiry(r, &field, members)?;
+                hash.insert(field, value);
+            }
+            Value::Hash(hash)
+        }
         code::ZSET_2 => {
             let mut z = Zset::default();
             for _ in 0..r.len()? {

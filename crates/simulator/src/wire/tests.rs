@@ -101,7 +101,7 @@ fn snapshot_items() {
 }
 
 fn encoded(v: &Value) -> (u8, Vec<u8>) {
-    let e = values::value(v, crate::Release::V1_40.profile());
+    let e = values::value(v, &Default::default(), crate::Release::V1_40.profile());
     (e.kind, e.pieces.concat())
 }
 
@@ -125,8 +125,8 @@ fn values() {
 #[test]
 fn dump_payloads() {
     let payload = hex("00 03626172 0900 364c18acbae09ea6");
-    assert_eq!(dump::write(&Value::String(Bytes::from("bar")), crate::Release::V1_40.profile()), payload);
-    assert!(matches!(dump::read(&payload), Some(Value::String(s)) if s == "bar"));
+    assert_eq!(dump::write(&Value::String(Bytes::from("bar")), &Default::default(), crate::Release::V1_40.profile()), payload);
+    assert!(matches!(dump::read(&payload), Some((Value::String(s), _)) if s == "bar"));
     let mut broken = payload.clone();
     broken[1] ^= 1;
     assert!(dump::read(&broken).is_none());

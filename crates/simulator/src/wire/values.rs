@@ -9,6 +9,7 @@ use super::primitive::{canonical_i64, len, raw_string, string};
 use super::rdb::{CHUNK, code};
 use super::ziplist;
 use crate::Profile;
+use crate::engine::shard::Members;
 use crate::engine::stream::{Id, Stream};
 use crate::engine::value::{Value, Zset};
 
@@ -56,9 +57,37 @@ impl Cutter {
     }
 }
 
-/// Encodes a value as the release does.
-pub(crate) fn value(v: &Value, profile: &Profile) -> Encoded {
+/// Unix seconds that the expiry of a member counts from (`common.h kMemberExpiryBase`).
+pub(crate) const MEMBER_BASE: u64 = 1_675_209_600;
+
+/// The expiry of a member, as decimal text.
+fn member_expiry(out: &mut Vec<u8>, members: &Members, member: &Bytes) {
+    let at = members.get(member).map_or_else(|| "-1".to_owned(), |at_s| (at_s - MEMBER_BASE).to_string());
+    string(out, at.as_bytes());
+}
+
+/// Encodes a value as the release does. Members that have expired are written like the others.
+pub(crate) fn value(v: &Value, members: &Members, profile: &Profile) -> Encoded {
     match v {
+        Value::Set(set) if !members.is_empty() => {
+            let mut c = Cutter::new(set.len());
+            for m in set {
+                string(&mut c.at, m);
+                member_expiry(&mut c.at, members, m);
+                c.boundary();
+            }
+            c.finish(code::SET_WITH_EXPIRY)
+        }
+        Value::Hash(hash) if !members.is_empty() => {
+            let mut c = Cutter::new(hash.len());
+            for (f, v) in hash {
+                string(&mut c.at, f);
+                string(&mut c.at, v);
+                member_expiry(&mut c.at, members, f);
+                c.boundary();
+            }
+            c.finish(code::HASH_WITH_EXPIRY)
+        }
         Value::String(s) => {
             let mut out = Vec::with_capacity(s.len() + 9);
             string(&mut out, s);

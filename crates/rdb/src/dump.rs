@@ -2,6 +2,7 @@
 //!
 //! `rdb_save.cc` `AppendFooter` (v1.40.1), seen on the wire in journaled `RESTORE` records.
 
+mod members;
 mod plain;
 mod smallest;
 
@@ -12,6 +13,7 @@ use crate::cursor::{Cursor, Stop};
 use crate::scan::{NODES, Scanner};
 use crate::{Error, Kind};
 
+pub use members::{Untimed, living, untimed};
 pub use plain::plain_payload;
 pub use smallest::{of_no_type, smallest};
 

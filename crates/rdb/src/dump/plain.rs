@@ -52,12 +52,12 @@ pub fn plain_payload(kind: Kind, raw: &Bytes) -> Result<Option<Bytes>, Error> {
     Ok(Some(finish(out, VERSION)))
 }
 
-fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     put_len(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-fn put_len(out: &mut Vec<u8>, length: u64) {
+pub(super) fn put_len(out: &mut Vec<u8>, length: u64) {
     match length {
         0..=0x3f => out.push(length as u8),
         0x40..=0x3fff => out.put_u16(0x4000 | length as u16),

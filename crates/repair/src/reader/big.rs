@@ -20,6 +20,9 @@ const PAGE: u64 = 256 << 10;
 /// Most elements of a page.
 const PAGE_ELEMENTS: u64 = 1000;
 
+/// What `FIELDTTL` answers where there is no such member.
+const NO_MEMBER: i64 = -3;
+
 /// A page of a collection.
 struct Pages<'a> {
     link: &'a mut Link,
@@ -29,6 +32,8 @@ struct Pages<'a> {
     length: u64,
     /// Elements a page.
     step: u64,
+    /// Whether a member was seen that expires.
+    expiring: bool,
 }
 
 impl Reader {
@@ -84,7 +89,11 @@ impl Reader {
         type_name: &[u8],
         bytes: Option<u64>,
     ) -> Result<Option<Value>, Void> {
+        let of = SourceKey { db: meta.db, key: meta.key.clone() };
+        // It will be read again and again: whole, so that it can be written in one command.
+        let whole = bytes.is_some_and(|bytes| bytes <= Self::LARGEST_DUMP) && self.member_ttls.contains(&of);
         let kind = match type_name {
+            b"set" | b"hash" if whole => return self.big_dump(link, meta, type_name, bytes).await,
             b"string" => Kind::String,
             b"list" => Kind::ListQuicklist2,
             b"set" => Kind::Set,
@@ -101,13 +110,16 @@ impl Reader {
         spill.write(&Item::Begin(Begin { id, meta, kind }))?;
         let each = (bytes.unwrap_or(0) / length.max(1)).max(1);
         let step = (PAGE / each).clamp(1, PAGE_ELEMENTS);
-        let mut pages = Pages { link, spill: &mut spill, key: &key, id, length, step };
+        let mut pages = Pages { link, spill: &mut spill, key: &key, id, length, step, expiring: false };
         let complete = match kind {
             Kind::String => pages.string().await?,
             Kind::ListQuicklist2 => pages.list().await?,
             Kind::Zset => pages.zset().await?,
             _ => pages.scan(kind == Kind::Hash, self.abilities.field_ttl).await?,
         };
+        if pages.expiring {
+            self.member_ttls.insert(of);
+        }
         spill.write(&Item::End { id })?;
         Ok(if complete { Some(Value::File(spill.finish()?)) } else { None })
     }
@@ -128,10 +140,15 @@ impl Reader {
             );
             return Ok(Some(Value::Unreadable(reason)));
         }
-        let reply = call(link, &[b"DUMP", &meta.key]).await?;
+        let mut script = Script::new(link);
+        let time = script.push([b"TIME"]);
+        let dump = script.push([b"DUMP", &meta.key]);
+        let mut replies = script.run(link).await?;
+        let now_s = replies.seconds(time)?;
+        let reply = replies.take(dump);
         Ok(match reply.as_error() {
             Some(line) => Some(Value::Unreadable(resp::printable(line))),
-            None => encode::dump(meta, reply),
+            None => encode::dump(meta, reply, now_s),
         })
     }
 }
@@ -205,7 +222,8 @@ impl Pages<'_> {
     /// A page of a set or hash, with the TTLs of its members.
     async fn members(&mut self, elements: &[Bytes], hash: bool, field_ttl: bool) -> Result<(), Void> {
         let each = if hash { 2 } else { 1 };
-        let mut expiries = vec![None; elements.len() / each];
+        // `None`: it has expired since its page was read.
+        let mut expiries = vec![Some(None); elements.len() / each];
         if field_ttl && !elements.is_empty() {
             let mut script = Script::new(self.link);
             let time = script.push([b"TIME"]);
@@ -213,14 +231,18 @@ impl Pages<'_> {
                 script.push([b"FIELDTTL", self.key, &member[0]]);
             }
             let replies = script.run(self.link).await?;
-            let now_s = replies.at(time).as_array().and_then(|time| time.first()?.as_integer());
-            let now_s = now_s.ok_or_else(|| Void::unexpected("TIME", replies.at(time)))?;
+            let now_s = replies.seconds(time)?;
             for (i, expiry) in expiries.iter_mut().enumerate() {
-                let left_s = replies.at(time + 1 + i).as_integer().filter(|left| *left >= 0);
-                *expiry = left_s.and_then(|left| u64::try_from(now_s.saturating_add(left)).ok());
+                *expiry = match replies.at(time + 1 + i).as_integer() {
+                    Some(left_s @ 0..) => Some(Some(now_s.saturating_add(left_s.unsigned_abs()))),
+                    Some(NO_MEMBER) => None,
+                    _ => Some(None),
+                };
+                self.expiring |= matches!(expiry, Some(Some(_)) | None);
             }
         }
         let members = elements.chunks_exact(each).zip(expiries);
+        let members = members.filter_map(|(member, expiry)| Some((member, expiry?)));
         let piece = match hash {
             true => Piece::HashTtl(members.map(|(m, expiry)| (m[0].clone(), m[1].clone(), expiry)).collect()),
             false => Piece::SetTtl(members.map(|(m, expiry)| (m[0].clone(), expiry)).collect()),

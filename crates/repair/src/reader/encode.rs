@@ -108,10 +108,14 @@ pub(super) fn members(meta: KeyMeta, reply: Reply, hash: bool, looked: &BTreeSet
     whole(meta, if hash { Kind::Hash } else { Kind::Set }, out.freeze())
 }
 
-pub(super) fn dump(meta: KeyMeta, reply: Reply) -> Option<Value> {
+/// `now_s`: the source's clock before it was asked for the payload, which holds expired members all the same.
+pub(super) fn dump(meta: KeyMeta, reply: Reply, now_s: u64) -> Option<Value> {
     let Reply::Bulk(payload) = reply else { return None };
-    match rdb::dump::parse(&payload) {
-        Ok((kind, payload)) => whole(meta, kind, payload),
+    let parsed = rdb::dump::parse(&payload);
+    let living = parsed.and_then(|(kind, raw)| Ok((kind, rdb::dump::living(kind, &raw, now_s)?)));
+    match living {
+        Ok((kind, Some(payload))) => whole(meta, kind, payload),
+        Ok((_, None)) => Some(Value::Absent),
         Err(error) => Some(Value::Unreadable(format!("DUMP: {error}"))),
     }
 }

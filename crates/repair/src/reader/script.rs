@@ -69,6 +69,13 @@ impl Replies {
         std::mem::replace(&mut self.0[index], Reply::Nil)
     }
 
+    /// Unix seconds, of the reply to `TIME`.
+    pub(super) fn seconds(&self, index: usize) -> Result<u64, Void> {
+        let seconds = self.0[index].as_array().and_then(|time| time.first()?.as_integer());
+        let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        seconds.ok_or_else(|| Void::unexpected("TIME", &self.0[index]))
+    }
+
     /// An LSN vector.
     pub(super) fn vector(&self, index: usize) -> Result<Vec<u64>, Void> {
         let number = |reply: &Reply| reply.as_integer().and_then(|n| u64::try_from(n).ok());

@@ -82,6 +82,7 @@ impl Reader {
         }
         let info = script.push([b"INFO", b"replication"]);
         let r0 = script.push([b"DFLY", b"REPLICAOFFSET"]);
+        let time = script.push([b"TIME"]);
         let asked: Vec<Asked> =
             plans.iter().zip(&batch.keys).map(|(plan, key)| self.ask(&mut script, plan, key)).collect();
         let r1 = script.push([b"DFLY", b"REPLICAOFFSET"]);
@@ -93,8 +94,9 @@ impl Reader {
             replies.check_incarnation(info, replid)?;
         }
         let mut fence = Fence::new(replies.vector(r0)?, replies.vector(r1)?)?;
+        let now_s = replies.seconds(time)?;
         for ((asked, plan), key) in asked.into_iter().zip(plans).zip(&batch.keys) {
-            if let Some(value) = self.value(asked, plan, key, &mut replies)? {
+            if let Some(value) = self.value(asked, plan, key, &mut replies, now_s)? {
                 fence.values.push((key.clone(), value));
             }
         }
@@ -133,6 +135,7 @@ impl Reader {
         plan: Plan,
         key: &SourceKey,
         replies: &mut Replies,
+        now_s: u64,
     ) -> Result<Option<Value>, Void> {
         let type_name = match replies.at(asked.type_at) {
             Reply::Simple(name) | Reply::Bulk(name) => name.clone(),
@@ -159,7 +162,7 @@ impl Reader {
         }
         Ok(match (plan, type_name.as_ref()) {
             (Plan::Json, b"ReJSON-RL") => encode::json(meta, reply),
-            (Plan::Dump, _) => encode::dump(meta, reply),
+            (Plan::Dump, _) => encode::dump(meta, reply, now_s),
             (Plan::String, b"string") => encode::string(meta, reply),
             (Plan::List, b"list") => encode::list(meta, reply, self.id()),
             (Plan::Zset, b"zset") => encode::zset(meta, reply),

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Error, NotInSync, Phase, State};
+use crate::{Error, NotInSync, Phase, Planned, Scheduled, State};
 
 /// One durable change: all of it or nothing survives a crash (repair rule 1).
 ///
@@ -19,6 +19,8 @@ pub struct Commit {
     pub remove: Vec<(u32, Vec<u8>)>,
     /// Empties the list first: what follows writes every key anew.
     pub clear_list: bool,
+    /// Changes of the schedule, carried out in order.
+    pub schedule: Vec<Planned>,
     /// Everything sent is settled and nothing more will be sent: `reserved` may come down to `applied`.
     pub clean_stop: bool,
 }
@@ -48,6 +50,25 @@ pub trait Durable: Send + Sync + Debug {
 
     /// How many keys the list holds.
     fn listed_count(&self) -> u64;
+
+    /// The first `limit` keys of the schedule that are due at `at_ms`, earliest first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`], [`Error::Io`].
+    fn due(&self, at_ms: u64, limit: usize) -> Result<Vec<Scheduled>, Error>;
+
+    /// When the first key of the schedule is due (ms); `None` while it is empty.
+    fn next_due(&self) -> Option<u64>;
+
+    /// How many keys the schedule holds.
+    fn scheduled_count(&self) -> u64;
+
+    /// Takes all keys off the schedule, or those of one database. In portions: a crash leaves some of them, which is no
+    /// harm, since a key that is looked at in vain is not changed by it.
+    ///
+    /// # Errors
+    /// As [`Durable::commit`].
+    fn forget_schedule(&self, db: Option<u32>) -> Result<(), Error>;
 
     /// 16 hex digits that tell this checkpoint from every other; target connections are named after it (repair rule 8).
     fn name(&self) -> String;

@@ -1,6 +1,7 @@
 //! The head record: everything that is written together, in one value of the store.
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::schedule::Sum;
 use crate::upgrade::CURRENT;
 use crate::{Kept, NodeMark, Phase, State, TargetIdentity};
 
@@ -15,6 +16,8 @@ pub(crate) struct Head {
     pub(crate) list_digest: u64,
     /// Name of the checkpoint, 16 hex digits; empty before the first start of a version that gives one.
     pub(crate) name: String,
+    /// Keys of the schedule, and the sum of their digests.
+    pub(crate) scheduled: Sum,
     /// What the engine wrote last.
     pub(crate) state: Option<State>,
 }
@@ -26,6 +29,8 @@ impl Head {
         out.u64(self.listed);
         out.u64(self.list_digest);
         out.text(&self.name);
+        out.u64(self.scheduled.keys);
+        out.u64(self.scheduled.digest);
         match &self.state {
             None => out.u8(0),
             Some(state) => {
@@ -75,17 +80,21 @@ fn encode_state(out: &mut Encoder, state: &State) {
     }
 }
 
-/// The body of the format written today.
-pub(crate) fn decode_body(mut body: Decoder<'_>) -> Result<Head, DecodeError> {
+/// The body of version 2 or of the format written today.
+pub(crate) fn decode_body(version: u8, mut body: Decoder<'_>) -> Result<Head, DecodeError> {
     let mut head = Head {
         generation: body.u64()?,
         listed: body.u64()?,
         list_digest: body.u64()?,
         name: body.text()?,
+        scheduled: Sum::default(),
         state: None,
     };
     if !well_named(&head.name) {
         return Err(DecodeError::Damaged("a name is not 16 hex digits"));
+    }
+    if version >= 3 {
+        head.scheduled = Sum { keys: body.u64()?, digest: body.u64()? };
     }
     if flag(body.u8()?)? {
         let mut state = decode_state(&mut body)?;

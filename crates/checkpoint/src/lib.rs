@@ -5,6 +5,7 @@
 //! * [`Memory`]: the same in memory, for deterministic tests
 //! * [`State`], [`Phase`], [`TargetIdentity`], [`NodeMark`]: what is written
 //! * [`NotInSync`]: keys under repair or not in sync
+//! * [`Scheduled`], [`Planned`]: keys that have to be looked at later, and when
 //! * [`keep_existing`], [`existing()`]: keys that the target had before, and that stay
 //! * [`inspect`]: what `status` and `checkpoint show` read when no daemon runs
 //! * [`Error`]: one variant per thing an operator can do about it
@@ -28,6 +29,7 @@ mod listed;
 mod lock;
 mod memory;
 mod offline;
+mod schedule;
 mod state;
 mod steps;
 mod store;
@@ -44,5 +46,6 @@ pub use error::Error;
 pub use existing::{TargetKey, existing, keep_existing};
 pub use memory::{Failing, Memory};
 pub use offline::{Inspection, inspect, reset};
+pub use schedule::{Plan, Planned, Scheduled};
 pub use state::{Kept, NodeMark, NotInSync, Phase, State, TargetIdentity};
 pub use store::Store;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::durable::check_order;
-use crate::{Commit, Durable, Error, NotInSync, State};
+use crate::schedule::{self, Times};
+use crate::{Commit, Durable, Error, NotInSync, Scheduled, State};
 
 /// A checkpoint in memory. Clones are handles of the same owner; [`Memory::reopen`] is the next process.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ struct Kept {
     name: String,
     state: Option<State>,
     list: BTreeMap<(u32, Vec<u8>), NotInSync>,
+    /// By the key of the store's record.
+    schedule: BTreeMap<Vec<u8>, Times>,
     commits: u64,
     fails: BTreeMap<u64, Failing>,
     owner: u64,
@@ -110,12 +113,45 @@ impl Durable for Memory {
         self.kept().list.len() as u64
     }
 
+    fn due(&self, at_ms: u64, limit: usize) -> Result<Vec<Scheduled>, Error> {
+        let mut due = self.kept().scheduled();
+        due.retain(|scheduled| scheduled.at_ms <= at_ms);
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        self.kept().schedule.values().map(|times| times.at_ms()).min()
+    }
+
+    fn scheduled_count(&self) -> u64 {
+        self.kept().schedule.len() as u64
+    }
+
+    fn forget_schedule(&self, db: Option<u32>) -> Result<(), Error> {
+        let prefix = db.map_or_else(|| schedule::KEYS.to_vec(), |db| schedule::key(db, b""));
+        let mut kept = self.kept();
+        if kept.owner != self.owner {
+            return Err(Error::InUse { dir: PathBuf::from(MEMORY) });
+        }
+        kept.schedule.retain(|key, _| !key.starts_with(&prefix));
+        Ok(())
+    }
+
     fn name(&self) -> String {
         self.kept().name.clone()
     }
 }
 
 impl Kept {
+    /// The schedule, earliest first.
+    fn scheduled(&self) -> Vec<Scheduled> {
+        let times = self.schedule.iter().map(|(key, times)| schedule::time(times.at_ms(), key));
+        let mut records: Vec<Vec<u8>> = times.collect();
+        records.sort_unstable();
+        records.iter().filter_map(|record| schedule::decode_time(record).ok()).collect()
+    }
+
     fn take(&mut self, commit: &Commit) {
         if commit.clear_list {
             self.list.clear();
@@ -125,6 +161,14 @@ impl Kept {
         }
         for entry in &commit.add {
             self.list.insert((entry.db, entry.key.clone()), entry.clone());
+        }
+        let stored = |key: &[u8]| Ok::<_, std::convert::Infallible>(self.schedule.get(key).copied());
+        let Ok(changes) = schedule::changes(&commit.schedule, stored);
+        for (key, (_, after)) in changes {
+            match after {
+                Some(times) => self.schedule.insert(key, times),
+                None => self.schedule.remove(&key),
+            };
         }
         if let Some(state) = &commit.state {
             self.state = Some(state.clone());

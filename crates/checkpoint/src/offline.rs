@@ -21,6 +21,10 @@ pub struct Inspection {
     pub not_in_sync_count: u64,
     /// The first of them.
     pub not_in_sync: Vec<NotInSync>,
+    /// How many keys have members that expire through us.
+    pub scheduled: u64,
+    /// When the first of those is due, in milliseconds since the Unix epoch by the source's clock.
+    pub next_due_ms: Option<u64>,
 }
 
 /// Reads a directory that no daemon uses, with at most `limit` keys that are not in sync. `Ok(None)`: there is no
@@ -39,6 +43,8 @@ pub fn inspect(dir: &Path, limit: usize) -> Result<Option<Inspection>, Error> {
         generation: store.generation(),
         not_in_sync_count: store.not_in_sync_count(),
         not_in_sync: store.not_in_sync(limit)?,
+        scheduled: store.scheduled_count(),
+        next_due_ms: store.next_due(),
     }))
 }
 

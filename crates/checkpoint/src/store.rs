@@ -15,8 +15,9 @@ use crate::durable::check_order;
 use crate::guard::{self, Guard};
 use crate::head::Head;
 use crate::lock::Lock;
+use crate::schedule::{self, Sum, Times};
 use crate::steps::Steps;
-use crate::{Commit, Durable, Error, NotInSync, State, listed, upgrade};
+use crate::{Commit, Durable, Error, NotInSync, Scheduled, State, listed, upgrade};
 
 const HEAD: &[u8] = b"head";
 
@@ -105,6 +106,7 @@ impl Store {
             )));
         }
         verify_list(&disk, &head, &fail)?;
+        verify_schedule(&disk, &head, &fail)?;
         // What opening changed, and the store itself if it is new: the guard must not promise, and the caller not see, what a
         // power loss could still take away.
         disk.sync().map_err(|e| fail.io("syncing the store", e))?;
@@ -239,6 +241,60 @@ impl Store {
         Ok(batch)
     }
 
+    /// What the changes make of the schedule, and of its count and digest in `head`.
+    fn change_schedule(
+        &self,
+        disk: &Disk,
+        commit: &Commit,
+        batch: &mut Batch,
+        head: &mut Head,
+    ) -> Result<(), Error> {
+        let changes = schedule::changes(&commit.schedule, |key| self.times(disk, key))?;
+        for (key, (before, after)) in changes {
+            if let Some(before) = before {
+                head.scheduled.loses(&key, before);
+                batch.remove(schedule::time(before.at_ms(), &key));
+            }
+            match after {
+                Some(after) => {
+                    head.scheduled.gains(&key, after);
+                    batch.insert(schedule::time(after.at_ms(), &key), Vec::<u8>::new());
+                    let value = schedule::encode(&key, after);
+                    batch.insert(key, value);
+                }
+                None => batch.remove(key),
+            }
+        }
+        Ok(())
+    }
+
+    fn times(&self, disk: &Disk, key: &[u8]) -> Result<Option<Times>, Error> {
+        let found = disk.get(key).map_err(|e| self.fail().disk(READING_SCHEDULE, e))?;
+        found.map(|value| schedule::decode(key, &value)).transpose().map_err(|e| self.fail().decode(e))
+    }
+
+    /// The first keys of the schedule that are due at `at_ms`.
+    fn first_due(&self, disk: &Disk, at_ms: u64, limit: usize) -> Result<Vec<Scheduled>, Error> {
+        let mut due = Vec::new();
+        let mut wrong = None;
+        if limit == 0 {
+            return Ok(due);
+        }
+        disk.scan(schedule::TIMES, |record, _| match schedule::decode_time(record) {
+            Ok(scheduled) if scheduled.at_ms > at_ms => false,
+            Ok(scheduled) => {
+                due.push(scheduled);
+                due.len() < limit
+            }
+            Err(error) => {
+                wrong = Some(error);
+                false
+            }
+        })
+        .map_err(|e| self.fail().disk(READING_SCHEDULE, e))?;
+        wrong.map_or(Ok(due), |error| Err(self.fail().decode(error)))
+    }
+
     fn write_head(
         &self,
         inner: &mut Inner,
@@ -283,7 +339,8 @@ impl Durable for Store {
             check_order(&self.dir, head.state.as_ref(), state, commit.clean_stop)?;
             head.state = Some(state.clone());
         }
-        let batch = self.change_list(&inner.disk, commit, &mut head)?;
+        let mut batch = self.change_list(&inner.disk, commit, &mut head)?;
+        self.change_schedule(&inner.disk, commit, &mut batch, &mut head)?;
         self.write_head(&mut inner, batch, head, commit.clean_stop)
     }
 
@@ -299,6 +356,58 @@ impl Durable for Store {
         self.not_in_sync_count()
     }
 
+    fn due(&self, at_ms: u64, limit: usize) -> Result<Vec<Scheduled>, Error> {
+        self.first_due(&self.inner().disk, at_ms, limit)
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        if self.head().scheduled.keys == 0 {
+            return None;
+        }
+        let first = self.first_due(&self.inner().disk, u64::MAX, 1).ok()?;
+        first.first().map(|scheduled| scheduled.at_ms)
+    }
+
+    fn scheduled_count(&self) -> u64 {
+        self.head().scheduled.keys
+    }
+
+    fn forget_schedule(&self, db: Option<u32>) -> Result<(), Error> {
+        let prefix = db.map_or_else(|| schedule::KEYS.to_vec(), |db| schedule::key(db, b""));
+        loop {
+            let mut inner = self.inner();
+            if inner.failed {
+                return Err(self.fail().io("writing", std::io::Error::other("an earlier write failed")));
+            }
+            let mut head = (*self.head()).clone();
+            let mut batch = Batch::default();
+            let mut found = 0;
+            let mut wrong = None;
+            inner
+                .disk
+                .scan(&prefix, |key, value| {
+                    match schedule::decode(key, value) {
+                        Ok(times) => {
+                            head.scheduled.loses(key, times);
+                            batch.remove(schedule::time(times.at_ms(), key));
+                            batch.remove(key);
+                        }
+                        Err(error) => wrong = Some(error),
+                    }
+                    found += 1;
+                    found < PORTION && wrong.is_none()
+                })
+                .map_err(|e| self.fail().disk(READING_SCHEDULE, e))?;
+            if let Some(error) = wrong {
+                return Err(self.fail().decode(error));
+            }
+            if found == 0 {
+                return Ok(());
+            }
+            self.write_head(&mut inner, batch, head, false)?;
+        }
+    }
+
     fn name(&self) -> String {
         self.head().name.clone()
     }
@@ -311,6 +420,34 @@ impl fmt::Debug for Store {
 }
 
 const READING_LIST: &str = "reading the not-in-sync list";
+const READING_SCHEDULE: &str = "reading the schedule";
+/// Keys of the schedule that one write forgets.
+const PORTION: usize = 10_000;
+
+/// As [`verify_list`], for the schedule.
+fn verify_schedule(disk: &Disk, head: &Head, fail: &Failures<'_>) -> Result<(), Error> {
+    let mut sum = Sum::default();
+    let mut wrong = None;
+    for prefix in [schedule::KEYS, schedule::TIMES] {
+        disk.scan(prefix, |record, value| {
+            sum.found(record, value);
+            let sound = match prefix {
+                schedule::KEYS => schedule::decode(record, value).map(|_| ()),
+                _ => schedule::decode_time(record).map(|_| ()),
+            };
+            wrong = sound.err();
+            wrong.is_none()
+        })
+        .map_err(|e| fail.disk(READING_SCHEDULE, e))?;
+        if let Some(error) = wrong.take() {
+            return Err(fail.decode(error));
+        }
+    }
+    match sum == head.scheduled {
+        true => Ok(()),
+        false => Err(fail.corrupted("the schedule of members that expire is not complete")),
+    }
+}
 
 /// 16 hex digits that no other checkpoint has: the keys of a `RandomState` come from the system's source of randomness.
 fn random_name() -> String {

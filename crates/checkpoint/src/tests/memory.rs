@@ -22,10 +22,16 @@ fn memory_and_store_say_the_same_after_any_commits() {
             add,
             remove: remove.into_iter().map(|entry| (entry.db, entry.key)).collect(),
             clear_list: random.below(20) == 0,
+            schedule: super::scheduling::plans(&mut random),
             clean_stop: false,
         };
         store.commit(&commit).unwrap();
         memory.commit(&commit).unwrap();
+        if random.below(20) == 0 {
+            let db = (random.below(2) == 0).then(|| random.below(3) as u32);
+            store.forget_schedule(db).unwrap();
+            memory.forget_schedule(db).unwrap();
+        }
         if n % 50 == 0 {
             drop(store);
             store = Store::open(dir.path()).unwrap();
@@ -35,6 +41,9 @@ fn memory_and_store_say_the_same_after_any_commits() {
         let [a, b] = both.map(|d| (d.state(), d.listed_count(), d.listed(usize::MAX).unwrap(), d.name()));
         assert_eq!(a, b, "commit {n}: {commit:?}");
         assert_eq!(store.listed(3).unwrap(), memory.listed(3).unwrap());
+        let [a, b] = both.map(|d| (d.due(u64::MAX, usize::MAX).unwrap(), d.scheduled_count(), d.next_due()));
+        assert_eq!(a, b, "commit {n}: {commit:?}");
+        assert_eq!(store.due(50, 4).unwrap(), memory.due(50, 4).unwrap());
     }
 }
 

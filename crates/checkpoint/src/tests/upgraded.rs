@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::platter::Platter;
 use super::power::{Said, crash_at_each, opens_as_one_of, watched};
-use super::support::{Random, copy, state};
-use crate::{Durable, NotInSync, Phase, State, Store, TargetIdentity, inspect};
+use super::support::{Random, copy, entry, state};
+use crate::{Commit, Durable, NotInSync, Phase, Plan, Planned, State, Store, TargetIdentity, inspect};
 
 /// Lays down the files as version 1 left them. They must open for ever; a new version adds its own.
 fn version_1(dir: &Path) {
@@ -16,6 +16,31 @@ fn version_1(dir: &Path) {
     fs::write(dir.join("lock"), "").unwrap();
     // The zeros at its end are not kept.
     OpenOptions::new().write(true).open(dir.join("store/db")).unwrap().set_len(524_287).unwrap();
+}
+
+/// As [`version_1`], of version 2.
+fn version_2(dir: &Path) {
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/version-2"), dir);
+    fs::create_dir(dir.join("store/blobs")).unwrap();
+    fs::write(dir.join("lock"), "").unwrap();
+}
+
+#[test]
+fn what_version_2_wrote_is_kept_and_gets_a_schedule() {
+    let dir = tempfile::tempdir().unwrap();
+    version_2(dir.path());
+    let seen = inspect(dir.path(), 9).unwrap().unwrap();
+    assert_eq!((seen.generation, seen.scheduled, seen.next_due_ms), (3, 0, None));
+    let due = Planned { db: 0, key: b"set".to_vec(), plan: Plan::By(7) };
+    for n in 0..2 {
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.state(), Some(state(7)));
+        assert_eq!(store.listed(9).unwrap(), [entry(1), entry(2)]);
+        assert_eq!(store.name(), seen.name);
+        assert_eq!(store.generation(), 3 + n, "nothing is written before something changes");
+        assert_eq!((store.scheduled_count(), store.next_due()), (n, (n > 0).then_some(7)));
+        store.commit(&Commit { schedule: vec![due.clone()], ..Commit::default() }).unwrap();
+    }
 }
 
 fn written_by_version_1() -> (State, Vec<NotInSync>) {

@@ -138,6 +138,7 @@ impl Check {
             big_key_bytes: self.big_key_threshold,
             rounds: self.rounds,
             interval: Duration::from_secs(self.interval.into()),
+            pause: Options::default().pause,
             ttl_tolerance: Duration::from_millis(self.ttl_tolerance),
             ..Options::default()
         }

@@ -110,6 +110,9 @@ fn write(text: &mut String, dir: &Path, inspection: &Inspection) -> fmt::Result 
     if state.reconcile {
         writeln!(text, "due             removal of the keys that the source lacks")?;
     }
+    if inspection.scheduled > 0 {
+        writeln!(text, "members         of {} keys expire through us", number(inspection.scheduled))?;
+    }
     writeln!(text, "not in sync     {} keys", number(inspection.not_in_sync_count))?;
     for entry in &inspection.not_in_sync {
         writeln!(text, "  db{}:{} ({})", entry.db, entry.key.escape_ascii(), entry.reason)?;
@@ -134,6 +137,9 @@ fn write_of_the_daemon(text: &mut String, dir: &Path, report: &Report, addr: &Ad
     }
     if report.reconciling {
         writeln!(text, "due             removal of the keys that the source lacks")?;
+    }
+    if let Some(keys) = report.members.scheduled.filter(|keys| *keys > 0) {
+        writeln!(text, "members         of {} keys expire through us", number(keys))?;
     }
     writeln!(text, "not in sync     {} keys", number(report.not_in_sync_count))?;
     for entry in &report.not_in_sync {

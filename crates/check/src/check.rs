@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use command::Mapping;
 use resp::{ConnectOptions, Reply};
@@ -25,8 +24,6 @@ use crate::{Error, Options, scan};
 const BATCH: usize = 1000;
 /// Further rounds for keys that change whenever they are looked at.
 const PATIENCE: u32 = 4;
-/// Least pause between two rounds.
-const PAUSE: Duration = Duration::from_millis(100);
 /// A name that hardly exists; it is only read.
 const NOBODY: &[u8] = b"df2redis:may-read";
 
@@ -189,7 +186,7 @@ impl Check {
             if rounds > 1 {
                 self.settings.fence.pass(source.lsns().await?).await?;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(self.settings.options.pause).await;
             round += 1;
             info!(round, keys = suspects.len(), "looking again at what seems to differ");
             context.progress.begin(round, suspects.len());

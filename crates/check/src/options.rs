@@ -71,6 +71,9 @@ pub struct Options {
     pub rounds: u32,
     /// Pause between two rounds, where no daemon tells how far it is.
     pub interval: Duration,
+    /// Least pause between two rounds, after what is waited for. Where members expire through the daemon, what is past its
+    /// time has to be gone by then.
+    pub pause: Duration,
     /// How far two expiries may be apart.
     pub ttl_tolerance: Duration,
     /// What becomes of JSON documents on the target.
@@ -88,6 +91,7 @@ impl Default for Options {
             big_key_bytes: 512 << 10,
             rounds: 3,
             interval: Duration::from_secs(2),
+            pause: Duration::from_millis(100),
             ttl_tolerance: Duration::from_secs(1),
             json: JsonAs::default(),
         }

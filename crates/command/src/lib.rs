@@ -51,7 +51,8 @@ pub use target::{Commands, Effect, TargetCommand};
 pub use touches::{Shape, Touches, keep_keys, touches};
 pub use translator::{Error, StringEntry, Translator};
 pub use treatment::{
-    CrossKey, CrossOperation, Global, Ignored, Missing, MissingKind, Place, Reason, SourceKey, Treatment,
+    CrossKey, CrossOperation, Global, Ignored, MemberExpiry, Missing, MissingKind, Place, Reason, SourceKey,
+    Treatment,
 };
-pub use types::JsonAs;
+pub use types::{JsonAs, MemberTtlAs, MemberTtls};
 pub use unknown::{KeyPositions, is_unknown};

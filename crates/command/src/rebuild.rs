@@ -11,8 +11,8 @@ use crate::{
     mapping::Placement,
     rewrite::{Context, decimal},
     snapshot,
-    target::{Effect, TargetCommand},
-    treatment::{Missing, MissingKind, SourceKey},
+    target::{Commands, Effect, TargetCommand},
+    treatment::{MemberExpiry, Missing, MissingKind, SourceKey, Treatment},
     types::JsonAs,
 };
 use batch::Batch;
@@ -37,6 +37,8 @@ pub(crate) struct Rebuild {
     /// What the target could not hold, and whether that was told already.
     missing: Option<MissingKind>,
     told: bool,
+    /// When the first member expires that the target will not, unix seconds; of the last piece.
+    earliest_s: Option<u64>,
 }
 
 impl Rebuild {
@@ -55,6 +57,7 @@ impl Rebuild {
             ids: Ids::default(),
             missing: None,
             told: false,
+            earliest_s: None,
         }
     }
 
@@ -74,20 +77,27 @@ impl Rebuild {
             Piece::Hash(pairs) => pairs.into_iter().for_each(|(f, v)| out.add("HSET", [f, v])),
             Piece::Zset(pairs) => pairs.into_iter().for_each(|(m, s)| out.add("ZADD", [score(s), m])),
             Piece::SetTtl(members) => {
-                for (member, expiry) in members.into_iter().filter(|(_, expiry)| alive(*expiry, now_ms)) {
-                    if expiry.is_some() {
-                        self.missing = Some(MissingKind::SetMemberTtl);
+                let scheduled = context.schedules_sets();
+                for (member, expiry) in members {
+                    match expiry {
+                        Some(at_s) if scheduled && context.keeps_member(expiry, now_ms) => self.expires(at_s),
+                        Some(_) if !scheduled && alive(expiry, now_ms) => {
+                            self.missing = Some(MissingKind::SetMemberTtl);
+                        }
+                        Some(_) => continue,
+                        None => {}
                     }
                     out.add("SADD", [member]);
                 }
             }
             Piece::HashTtl(fields) => {
                 let ttls = context.dialect.has_hash_field_ttl();
+                let scheduled = context.schedules_fields();
                 let mut expiring: Vec<(u64, Bytes)> = Vec::new();
-                for (field, value, expiry) in
-                    fields.into_iter().filter(|(_, _, expiry)| alive(*expiry, now_ms))
-                {
+                for (field, value, expiry) in fields {
                     match expiry {
+                        Some(at_s) if scheduled && context.keeps_member(expiry, now_ms) => self.expires(at_s),
+                        Some(_) if scheduled || !alive(expiry, now_ms) => continue,
                         Some(at_s) if ttls => expiring.push((at_s, field.clone())),
                         Some(_) => self.missing = Some(MissingKind::HashFieldTtl),
                         None => {}
@@ -138,8 +148,24 @@ impl Rebuild {
         out.finish()
     }
 
+    fn expires(&mut self, at_s: u64) {
+        self.earliest_s = Some(self.earliest_s.map_or(at_s, |earliest| earliest.min(at_s)));
+    }
+
+    /// What becomes of the last piece, which gave these commands.
+    pub(crate) fn treatment(&mut self, commands: Commands) -> Treatment {
+        if let Some(at_s) = self.earliest_s.take() {
+            let expiry = MemberExpiry { key: self.source.clone(), at_ms: at_s.saturating_mul(1000) };
+            return Treatment::Expiring { commands, expiry };
+        }
+        match self.missing() {
+            None => Treatment::Send(commands),
+            Some(missing) => Treatment::Reduced { commands, missing },
+        }
+    }
+
     /// What the target cannot hold of this value. Tells it once.
-    pub(crate) fn missing(&mut self) -> Option<Missing> {
+    fn missing(&mut self) -> Option<Missing> {
         let kind = self.missing.filter(|_| !self.told)?;
         self.told = true;
         Some(Missing { kind, keys: vec![self.source.clone()] })

@@ -9,7 +9,7 @@ use crate::{
     rewrite::{Context, decimal},
     target::{Commands, Effect, TargetCommand},
     translator::{Error, StringEntry},
-    treatment::{Missing, MissingKind, SourceKey, Treatment},
+    treatment::{MemberExpiry, Missing, MissingKind, SourceKey, Treatment},
     types::JsonAs,
 };
 
@@ -58,16 +58,11 @@ pub(crate) fn value(
         return Ok(Treatment::Send(set(context, place, name, string, value.meta.expire_at_ms).into()));
     }
     if let Some(payload) = payload(context, &value)? {
-        let ttl = decimal(value.meta.expire_at_ms.unwrap_or(0));
-        let args = vec![
-            Bytes::from_static(b"RESTORE"),
-            name.clone(),
-            ttl,
-            payload,
-            Bytes::from_static(b"REPLACE"),
-            Bytes::from_static(b"ABSTTL"),
-        ];
-        return Ok(Treatment::Send(context.command(place, name, args, Effect::Overwrite).into()));
+        let command = restore(context, place, &name, payload, value.meta.expire_at_ms);
+        return Ok(Treatment::Send(command.into()));
+    }
+    if let Some(treatment) = scheduled(context, place, &name, &value, now_ms)? {
+        return Ok(treatment);
     }
     let mut rebuild = Rebuild::new(context, place, name, &value.meta, value.kind);
     let mut commands = vec![rebuild.start()];
@@ -76,10 +71,59 @@ pub(crate) fn value(
     }
     commands.extend(rebuild.finish());
     let commands = Commands::from(commands);
-    Ok(match rebuild.missing() {
-        None => Treatment::Send(commands),
-        Some(missing) => Treatment::Reduced { commands, missing },
-    })
+    Ok(rebuild.treatment(commands))
+}
+
+/// A set or hash whose members are removed in time by somebody else: whole in one command, since it is written again and
+/// again while its clients read it. `None`: another value.
+fn scheduled(
+    context: &Context,
+    place: &Placement,
+    name: &Bytes,
+    value: &Value,
+    now_ms: u64,
+) -> Result<Option<Treatment>, Error> {
+    let scheduled = match value.kind {
+        Kind::SetTtl => context.schedules_sets(),
+        Kind::HashTtl => context.schedules_fields(),
+        _ => false,
+    };
+    if !scheduled || !context.dialect.has("RESTORE") {
+        return Ok(None);
+    }
+    let keeps = |expiry| context.keeps_member(expiry, now_ms);
+    let Some(untimed) = dump::untimed(value.kind, &value.payload, keeps)? else { return Ok(None) };
+    if untimed.members == 0 {
+        return Ok(Some(Treatment::Send(unlink(context, place, name.clone()).into())));
+    }
+    let command = restore(context, place, name, untimed.payload, value.meta.expire_at_ms);
+    Ok(Some(match untimed.earliest_s {
+        None => Treatment::Send(command.into()),
+        Some(at_s) => {
+            let key = SourceKey { db: value.meta.db, key: value.meta.key.clone() };
+            let expiry = MemberExpiry { key, at_ms: at_s.saturating_mul(1000) };
+            Treatment::Expiring { commands: command.into(), expiry }
+        }
+    }))
+}
+
+/// `RESTORE name ttl payload REPLACE ABSTTL`.
+fn restore(
+    context: &Context,
+    place: &Placement,
+    name: &Bytes,
+    payload: Bytes,
+    expire_at_ms: Option<u64>,
+) -> TargetCommand {
+    let args = vec![
+        Bytes::from_static(b"RESTORE"),
+        name.clone(),
+        decimal(expire_at_ms.unwrap_or(0)),
+        payload,
+        Bytes::from_static(b"REPLACE"),
+        Bytes::from_static(b"ABSTTL"),
+    ];
+    context.command(place, name.clone(), args, Effect::Overwrite)
 }
 
 /// The payload for `RESTORE`, re-encoded where the target needs it; `None` where no encoding will do.

@@ -15,7 +15,7 @@ use crate::{
     target::Commands,
     touches::touches,
     treatment::{Ignored, Missing, MissingKind, Reason, SourceKey, Treatment},
-    types::JsonAs,
+    types::{JsonAs, MemberTtls},
 };
 
 /// Why a snapshot value cannot be translated.
@@ -60,7 +60,13 @@ impl Translator {
     #[must_use]
     pub fn new(mapping: Mapping, dialect: Arc<Dialect>) -> Self {
         Self {
-            context: Context { mapping, dialect, keep_expired: false, json: JsonAs::default() },
+            context: Context {
+                mapping,
+                dialect,
+                keep_expired: false,
+                json: JsonAs::default(),
+                member_ttls: MemberTtls::default(),
+            },
             current: None,
             open: HashMap::new(),
         }
@@ -81,6 +87,11 @@ impl Translator {
     /// What becomes of JSON documents.
     pub fn set_json(&mut self, json: JsonAs) {
         self.context.json = json;
+    }
+
+    /// What becomes of the expiry of members that the target does not expire.
+    pub fn set_member_ttls(&mut self, member_ttls: MemberTtls) {
+        self.context.member_ttls = member_ttls;
     }
 
     /// Whether values whose expiry has passed are written all the same: a record may come that renews them.
@@ -211,10 +222,7 @@ impl Translator {
             return Ok(Treatment::Ignore(Ignored::RestOfValue));
         };
         let commands = Commands::from(rebuild.piece(&self.context, piece, now_ms));
-        Ok(match rebuild.missing() {
-            None => Treatment::Send(commands),
-            Some(missing) => Treatment::Reduced { commands, missing },
-        })
+        Ok(rebuild.treatment(commands))
     }
 
     /// An open value is complete: its expiry is set.

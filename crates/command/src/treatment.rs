@@ -36,6 +36,13 @@ pub enum Treatment {
         /// What is lost.
         missing: Missing,
     },
+    /// Send these. Members of the key expire, which the target does not do by itself and somebody has to.
+    Expiring {
+        /// What can be sent; perhaps nothing.
+        commands: Commands,
+        /// When the first does.
+        expiry: MemberExpiry,
+    },
     /// Executed once for all flows, behind a barrier.
     Global(Global),
     /// Execute on every master (`SCRIPT LOAD`). No key is involved; a second execution changes nothing.
@@ -55,6 +62,15 @@ pub enum Treatment {
     },
     /// Two source keys would take the same target name: stop before anything is written.
     Collision(Box<Collision>),
+}
+
+/// When members of a key expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberExpiry {
+    /// The key at the source.
+    pub key: SourceKey,
+    /// When the first of them expires, unix ms by the source's clock.
+    pub at_ms: u64,
 }
 
 /// A command over all keys of a database or of slots.

@@ -4,7 +4,8 @@
 
 mod support;
 
-use command::{Effect, Mapping, Rule, Translator, Treatment, slot};
+use bytes::Bytes;
+use command::{Effect, Mapping, MemberTtlAs, MemberTtls, Rule, Translator, Treatment, slot};
 use support::{NOW_MS, cluster, dialect, record, standalone, treat, words};
 
 /// Checks `record => treatment` lines, all in database 0.
@@ -203,6 +204,86 @@ fn member_ttls_on_a_target_with() {
     );
     let fieldexpire = treat(&mut redis_7_4, 0, "FIELDEXPIRE k 100 f");
     assert!(fieldexpire.ends_with(" 1 k 1000000100000 f"), "{fieldexpire}");
+}
+
+fn scheduled() -> MemberTtls {
+    MemberTtls { sets: MemberTtlAs::Scheduled, fields: MemberTtlAs::Scheduled, grace_ms: 60_000 }
+}
+
+#[test]
+fn member_ttls_that_somebody_else_sees_to() {
+    let mut redis_7_0 = standalone();
+    redis_7_0.set_member_ttls(scheduled());
+    table(
+        &mut redis_7_0,
+        &[
+            ("SADDEX k 100 a b", "expiring(k at 1000000100000): SADD k a b"),
+            ("SADDEX k KEEPTTL 100 a", "expiring(k at 1000000100000): SADD k a"),
+            ("SADDEX k 100", "malformed: k"),
+            ("HSETEX k 100 f v", "expiring(k at 1000000100000): HSET k f v"),
+            ("HSETEX k NX 100 f v", "expiring(k at 1000000100000): HSETNX k f v"),
+            ("HSETEX k KEEPTTL FIELDS 1 f v", "HSET k f v"),
+            ("HEXPIRE k 100 GT FIELDS 1 f", "expiring(k at 1000000100000): "),
+            ("HPEXPIREAT k 5 FIELDS 1 f", "HDEL k f"),
+            ("FIELDEXPIRE k 100 f", "expiring(k at 1000000100000): "),
+            ("HGETEX k PXAT 1000000000777 FIELDS 1 f", "expiring(k at 1000000000777): "),
+            ("HGETEX k PERSIST FIELDS 1 f", "ignore(no effect)"),
+        ],
+    );
+    let mut redis_7_4 = Translator::new(Mapping::keep(), dialect((7, 4, 0), false));
+    redis_7_4.set_member_ttls(scheduled());
+    table(
+        &mut redis_7_4,
+        &[
+            ("SADDEX k 100 a", "expiring(k at 1000000100000): SADD k a"),
+            ("HSETEX k 100 f v", "HSET k f v ; HPEXPIREAT k 1000000100000 FIELDS 1 f"),
+            ("HEXPIRE k 100 FIELDS 1 f", "HPEXPIREAT k 1000000100000 FIELDS 1 f"),
+        ],
+    );
+    let fieldexpire = treat(&mut redis_7_4, 0, "FIELDEXPIRE k 100 f");
+    assert!(fieldexpire.starts_with("expiring(k at 1000000100000): EVAL"), "{fieldexpire}");
+}
+
+/// Members of a set (`a` for ever, `b` for 5 s after the base, `c` for 9 s) at `now_s` after the base.
+fn restored(translator: &mut Translator, now_s: u64) -> Treatment {
+    let raw = Bytes::from_static(b"\x03\x01a\xc0\xff\x01b\xc0\x05\x01c\xc0\x09");
+    let args = vec!["RESTORE".into(), "k".into(), "0".into(), rdb::dump::payload(rdb::Kind::SetTtl, &raw)];
+    let record = journal::Record { db: 0, txid: 0, kind: journal::RecordKind::Command, args };
+    translator.record(record, (rdb::MEMBER_TTL_BASE + now_s) * 1000)
+}
+
+#[test]
+fn a_payload_tells_when_its_members_expire_and_goes_out_whole() {
+    let mut translator = standalone();
+    translator.set_member_ttls(scheduled());
+    // Past their time: whether they have expired is for the source to tell.
+    for (now_s, left, earliest) in
+        [(1, "abc", Some(5)), (64, "abc", Some(5)), (65, "ac", Some(9)), (69, "a", None)]
+    {
+        let treatment = restored(&mut translator, now_s);
+        let (commands, at_s) = match treatment {
+            Treatment::Expiring { commands, expiry } => {
+                (commands, Some(expiry.at_ms / 1000 - rdb::MEMBER_TTL_BASE))
+            }
+            Treatment::Send(commands) => (commands, None),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(at_s, earliest, "at {now_s}");
+        let [command] = commands.as_slice() else { panic!("{commands:?}") };
+        assert_eq!(command.args[0], "RESTORE");
+        let (kind, raw) = rdb::dump::parse(&command.args[3]).unwrap();
+        assert_eq!(kind, rdb::Kind::Set);
+        let members: String = rdb::Pieces::new(kind, raw, &rdb::Limits::default())
+            .map(|piece| match piece.unwrap() {
+                rdb::Piece::Set(members) => members.iter().map(|m| char::from(m[0])).collect::<String>(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(members, left, "at {now_s}");
+    }
+    // Without the policy what has expired by our clock goes at once, and the rest stays for ever.
+    let Treatment::Reduced { commands, .. } = restored(&mut standalone(), 6) else { panic!() };
+    assert_eq!(commands.as_slice().len(), 2, "UNLINK and SADD: {commands:?}");
 }
 
 #[test]

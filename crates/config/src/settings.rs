@@ -232,6 +232,8 @@ pub enum MemberTtl {
     /// The member is kept without it, and the key is reported.
     #[default]
     Drop,
+    /// The member is removed when it has expired at the source.
+    Expire,
     /// The run ends.
     Fail,
 }

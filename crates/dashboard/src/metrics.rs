@@ -104,6 +104,9 @@ fn totals(registry: &mut Registry, report: &Report) {
     registry.register("removed_keys", "Keys removed because the source lacks them", removed);
     gauge(registry, "existing_keys", "Keys that the target had before, and that stay", report.existing_keys);
     gauge(registry, "not_in_sync", "Keys that are not in sync", report.not_in_sync_count);
+    let (keys, next_ms) = (report.members.scheduled.unwrap_or(0), report.members.next_due_ms.unwrap_or(0));
+    gauge(registry, "scheduled_keys", "Keys of which members expire through us", keys);
+    gauge(registry, "scheduled_next_seconds", "When the first is due, unix time; 0: none", next_ms / 1000);
     gauge(registry, "spool_memory_bytes", "Bytes held back in memory", report.spool.memory_bytes);
     gauge(registry, "spool_disk_bytes", "Bytes held back on disk", report.spool.disk_bytes);
     gauge(

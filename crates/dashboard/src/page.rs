@@ -58,6 +58,9 @@ fn overview(page: &mut String, report: &Report) -> fmt::Result {
     row(page, "snapshot keys", report.keys)?;
     row(page, "journal records", report.records)?;
     row(page, "bytes received", report.bytes)?;
+    if let Some(keys) = report.members.scheduled {
+        row(page, "keys of which members expire through us", keys)?;
+    }
     row(page, "keys not in sync", report.not_in_sync_count)?;
     if report.removed_keys > 0 || report.reconciling {
         let more = if report.reconciling { ", more are looked for" } else { "" };

@@ -29,6 +29,8 @@ pub enum Cause {
     Stale,
     /// A difference that a comparison found.
     Difference,
+    /// Members of it expire, which the target does not do by itself.
+    Expiring,
 }
 
 impl Cause {
@@ -48,6 +50,7 @@ impl Cause {
             Cause::Expired => "expired on the target first",
             Cause::Stale => "the target may hold an old value",
             Cause::Difference => "source and target differ",
+            Cause::Expiring => "members of it expire",
         }
     }
 }

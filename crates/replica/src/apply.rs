@@ -160,7 +160,8 @@ impl FlowTask {
                 }
             },
         };
-        match self.translator.record(record, self.now_ms) {
+        self.members_move(&record);
+        match self.translator.record(record, self.source_ms()) {
             // Entries from before the flush may still follow, on this flow and on others (v1.40.1 `replica.cc`
             // HandleJournalBlob).
             Treatment::Global(global) => {
@@ -208,6 +209,10 @@ impl FlowTask {
             Treatment::Reduced { commands, missing } => {
                 self.refuse(&missing)?;
                 self.shared.status.lacks(&missing, policy(missing.kind));
+                self.send(commands, place).await
+            }
+            Treatment::Expiring { commands, expiry } => {
+                self.member_expires(expiry, place);
                 self.send(commands, place).await
             }
             Treatment::Lacking(missing) => {

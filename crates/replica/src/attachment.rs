@@ -174,6 +174,13 @@ impl Running<'_> {
         }
         if self.context.goal == Goal::Migrate {
             self.repair_what_is_listed(attachment).await?;
+            let scheduled = self.session.shared.ledger.scheduled();
+            if scheduled > 0 {
+                warn!(
+                    keys = scheduled,
+                    "members of these keys expire at the source; nobody removes them from the target"
+                );
+            }
             return Err(Outcome::Migrated);
         }
         for (writer, flow) in std::mem::take(&mut self.writers).into_iter().zip(&self.session.flows) {

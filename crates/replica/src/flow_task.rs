@@ -9,6 +9,7 @@ mod channels;
 pub(crate) mod invariants;
 mod known_keys;
 mod leases;
+mod members;
 mod misplaced;
 mod repairing;
 mod report;
@@ -24,7 +25,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Global, Sieve, SourceKey, Translator};
+use command::{Global, MemberTtls, Sieve, SourceKey, Translator};
 use flow::EofToken;
 use journal::{Entry, LsnCounter};
 use repair::Repairs;
@@ -84,6 +85,10 @@ pub struct FlowTask {
     pub(crate) known: Option<known_keys::KnownKeys>,
     /// During a snapshot: keys that live longer on the target than they should.
     pub(crate) leases: leases::Leases,
+    /// What is known of the members of the key that is being placed.
+    placing: members::Placing,
+    /// Changes of the schedule that were noted.
+    planned: usize,
     /// The next LSN to dispatch.
     pub(crate) next: u64,
     /// Records below it are not sent: they may have been before (repair rule 7).
@@ -128,6 +133,10 @@ impl FlowTask {
         let dialect = Arc::new(shared.target.dialect().clone());
         let mut translator = Translator::new(shared.mapping.clone(), dialect);
         translator.set_json(shared.json);
+        if let Some(ttls) = shared.member_ttls {
+            let behind = shared.status.source_ahead_ms().min(0).unsigned_abs();
+            translator.set_member_ttls(MemberTtls { grace_ms: ttls.grace_ms + behind, ..ttls });
+        }
         let suspects = suspects::Suspects::new(shared.silent_reads);
         let repairs = Repairs::new(flow, shared.flows, repair::Limits::default(), shared.rules);
         FlowTask {
@@ -151,6 +160,8 @@ impl FlowTask {
             noted: HashSet::new(),
             known: None,
             leases: leases::Leases::default(),
+            placing: members::Placing::default(),
+            planned: 0,
             next: 0,
             uncertain_end: 0,
             cautious: false,
@@ -265,7 +276,10 @@ impl FlowTask {
                         self.settle_snapshot().await?;
                         return Ok((next, decoder.into_rest()));
                     }
-                    item => self.snapshot_item(item, missed).await?,
+                    item => {
+                        self.snapshot_item(item, missed).await?;
+                        self.write_planned().await?;
+                    }
                 }
             }
             let chunk = self.next_chunk().await?;
@@ -359,7 +373,8 @@ impl FlowTask {
         };
         let txid = record.txid;
         self.note_search(&record.args);
-        match self.translator.record(record, self.now_ms) {
+        self.members_move(&record);
+        match self.translator.record(record, self.source_ms()) {
             // Rule 26: also in the uncertain range, it is executed again.
             command::Treatment::Global(global) => self.global(global, lsn, txid).await,
             treatment => self.apply(treatment, Place::Record).await,

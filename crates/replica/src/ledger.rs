@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use checkpoint::{Commit, Durable, Error, NotInSync, Phase, State, Store};
+use checkpoint::{Commit, Durable, Error, NotInSync, Phase, Planned, Scheduled, State, Store};
 use command::SourceKey;
 use tokio::sync::oneshot;
 
@@ -33,6 +33,8 @@ struct Shared {
     /// What is durable.
     state: Mutex<Option<State>>,
     list: Mutex<Listed>,
+    /// When the first key of the schedule is due.
+    next_due: Mutex<Option<u64>>,
     /// Keys whose entries are being written.
     changing: Mutex<BTreeSet<SourceKey>>,
     /// One write at a time.
@@ -55,6 +57,8 @@ struct Pending {
     /// Not listed any more, where nobody but [`UNCLEAR`] has listed them.
     let_go: Vec<SourceKey>,
     clear_list: bool,
+    /// In order.
+    schedule: Vec<Planned>,
     clean_stop: bool,
     waiting: Vec<oneshot::Sender<Result<(), Arc<Error>>>>,
 }
@@ -102,6 +106,7 @@ pub struct Entry {
     remove: Vec<SourceKey>,
     let_go: Vec<SourceKey>,
     clear_list: bool,
+    schedule: Vec<Planned>,
     clean_stop: bool,
 }
 
@@ -152,6 +157,13 @@ impl Entry {
         self
     }
 
+    /// Changes the schedule, in this order.
+    #[must_use]
+    pub fn plan(mut self, changes: Vec<Planned>) -> Entry {
+        self.schedule.extend(changes);
+        self
+    }
+
     /// Empties the list first.
     #[must_use]
     pub fn clear_list(mut self) -> Entry {
@@ -187,11 +199,12 @@ impl Ledger {
         let mut list = Listed::default();
         store.listed(usize::MAX)?.into_iter().for_each(|entry| list.insert(entry));
         let shared = Shared {
-            store,
             clock,
             pending: Mutex::default(),
             state: Mutex::new(state),
             list: Mutex::new(list),
+            next_due: Mutex::new(store.next_due()),
+            store,
             changing: Mutex::default(),
             writing: tokio::sync::Mutex::new(()),
         };
@@ -212,6 +225,38 @@ impl Ledger {
     pub fn listed(&self, limit: usize) -> (u64, Vec<NotInSync>) {
         let list = lock(&self.shared.list);
         (list.keys.len() as u64, list.first(limit))
+    }
+
+    /// How many keys have members that expire through us.
+    pub fn scheduled(&self) -> u64 {
+        self.shared.store.scheduled_count()
+    }
+
+    /// When the first of them is due (ms by the source's clock).
+    pub fn next_due(&self) -> Option<u64> {
+        *lock(&self.shared.next_due)
+    }
+
+    /// The first `limit` keys that are due at `at_ms`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn due(&self, at_ms: u64, limit: usize) -> Result<Vec<Scheduled>, Error> {
+        self.shared.with_store(move |store| store.due(at_ms, limit)).await
+    }
+
+    /// Takes all keys off the schedule, or those of one database of the source.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forget_schedule(&self, db: Option<u32>) -> Result<(), Error> {
+        if self.scheduled() == 0 {
+            return Ok(());
+        }
+        let _alone = self.shared.writing.lock().await;
+        self.shared.with_store(move |store| store.forget_schedule(db)).await?;
+        self.shared.look_at_schedule().await;
+        Ok(())
     }
 
     /// The flow under which a key is durably listed, if nothing that is pending or being written changes that.
@@ -251,6 +296,7 @@ impl Ledger {
         for key in entry.remove {
             pending.list.insert(key, None);
         }
+        pending.schedule.extend(entry.schedule);
         for listed in entry.add {
             pending.list.insert(name(&listed), Some(listed));
         }
@@ -274,14 +320,14 @@ impl Ledger {
                 *lock(&shared.changing) = pending.list.keys().cloned().collect();
                 std::mem::take(&mut *pending)
             };
-            if pending.waiting.is_empty() && pending.edits.is_empty() && pending.list.is_empty() {
+            let Pending { edits, list, clear_list, schedule, clean_stop, waiting, .. } = pending;
+            if waiting.is_empty() && edits.is_empty() && list.is_empty() && schedule.is_empty() {
                 return;
             }
-            let result =
-                shared.commit(pending.edits, pending.list, pending.clear_list, pending.clean_stop).await;
+            let result = shared.commit(edits, list, schedule, clear_list, clean_stop).await;
             lock(&shared.changing).clear();
             let result = result.map_err(Arc::new);
-            for waiting in pending.waiting {
+            for waiting in waiting {
                 // Whoever does not wait any more does not need the answer.
                 let _ = waiting.send(result.clone());
             }
@@ -290,6 +336,22 @@ impl Ledger {
 }
 
 impl Shared {
+    /// Asks the store something that may take a while.
+    async fn with_store<T: Send + 'static>(&self, ask: impl FnOnce(&dyn Durable) -> T + Send + 'static) -> T {
+        match self.store.delay() {
+            None => {
+                let store = self.store.clone();
+                blocking(move || ask(&*store)).await
+            }
+            Some(_) => ask(&*self.store),
+        }
+    }
+
+    async fn look_at_schedule(&self) {
+        let next = self.with_store(|store| store.next_due()).await;
+        *lock(&self.next_due) = next;
+    }
+
     async fn write(&self, commit: Commit) -> Result<(), Error> {
         match self.store.delay() {
             None => {
@@ -309,19 +371,34 @@ impl Shared {
         &self,
         edits: Vec<Edit>,
         list: BTreeMap<SourceKey, Option<NotInSync>>,
+        mut schedule: Vec<Planned>,
         clear_list: bool,
         clean_stop: bool,
     ) -> Result<(), Error> {
         let before = lock(&self.state).clone();
         let mut state = before.clone();
         edits.into_iter().for_each(|edit| edit(&mut state));
-        if state == before && list.is_empty() && !clear_list {
+        if state == before && list.is_empty() && schedule.is_empty() && !clear_list {
             return Ok(());
         }
+        let planned = !schedule.is_empty();
         if let Some(state) = &mut state {
             state.updated_at_ms = self.clock.now_ms();
         }
-        let changes: Vec<(&SourceKey, &Option<NotInSync>)> = list.iter().collect();
+        let mut changes: Vec<(&SourceKey, &Option<NotInSync>)> = list.iter().collect();
+        if !schedule.is_empty() && changes.len().max(schedule.len()) > TOGETHER && !clear_list {
+            // A key that leaves the schedule is listed before, and one that leaves the list is on the schedule before.
+            changes.sort_by_key(|(_, entry)| entry.is_none());
+            let listed = changes.partition_point(|(_, entry)| entry.is_some());
+            for step in changes[..listed].chunks(TOGETHER) {
+                self.write(changed(step)).await?;
+            }
+            changes.drain(..listed);
+            for step in schedule.chunks(TOGETHER) {
+                self.write(Commit { schedule: step.to_vec(), ..Commit::default() }).await?;
+            }
+            schedule.clear();
+        }
         // A list that grows or shrinks by very many keys does so in steps, in front of the state: a key may be listed too
         // early, and one whose value is settled may leave early. Emptying it belongs to the state it comes with.
         let last = match clear_list {
@@ -334,7 +411,11 @@ impl Shared {
                 &changes[steps..]
             }
         };
-        self.write(Commit { state: state.clone(), clear_list, clean_stop, ..changed(last) }).await?;
+        self.write(Commit { state: state.clone(), clear_list, schedule, clean_stop, ..changed(last) })
+            .await?;
+        if planned {
+            self.look_at_schedule().await;
+        }
         *lock(&self.state) = state;
         let mut durable = lock(&self.list);
         if clear_list {
@@ -381,3 +462,6 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
+
+#[cfg(test)]
+mod tests;

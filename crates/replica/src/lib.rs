@@ -20,6 +20,7 @@
 //! | [`flow_task`] | one flow: snapshot and journal |
 //! | [`apply`] | a treatment becomes commands, counts and doubts |
 //! | [`global`] | FLUSHALL, FLUSHDB, FLUSHSLOTS: once, for all flows |
+//! | `expirer` | members that expire at the source and not on the target |
 //! | [`desk`] | keys that somebody from outside asks to be repaired |
 //! | [`removal`] | after a repeated full sync: keys the source lacks |
 //! | [`fences`] | keys under repair are read from the source |
@@ -42,6 +43,7 @@ pub mod clock;
 pub mod desk;
 pub mod engine;
 pub mod error;
+mod expirer;
 pub mod fences;
 pub mod flow_task;
 pub mod global;

@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use crate::attachment::SNAPSHOT_SPOOL;
 use crate::desk::{self, Desk};
 use crate::error::Error;
+use crate::expirer::Expirer;
 use crate::fences::{self, Link};
 use crate::flow_task::{Channels, FlowTask, Order, Shared, Start, Stored};
 use crate::intake::Received;
@@ -217,6 +218,7 @@ impl Session {
             rules: shared.rules,
         };
         session.tasks.push(tokio::spawn(fences.run()));
+        let link_seen = session.link.subscribe();
         let (commands, commands_out) = unbounded_channel();
         let (progress, progress_out) = watch::channel(Progress::new(count));
         let over_all = unclear::Unclear {
@@ -237,6 +239,16 @@ impl Session {
             shared: shared.clone(),
         };
         session.tasks.push(tokio::spawn(desk.run()));
+        if shared.member_ttls.is_some() {
+            let expirer = Expirer {
+                shared: shared.clone(),
+                flows: session.orders.clone(),
+                unclear: unclear.clone(),
+                progress: progress_out.clone(),
+                link: link_seen,
+            };
+            session.tasks.push(tokio::spawn(expirer.run()));
+        }
         let (ended_in, ended) = oneshot::channel();
         let coordinator = coordinator::Coordinator {
             shared,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use command::{Filter, FilterRules, JsonAs, Mapping, MissingKind, Pattern, Rule, ValueType};
+use command::{
+    Filter, FilterRules, JsonAs, Mapping, MemberTtlAs, MemberTtls, MissingKind, Pattern, Rule, ValueType,
+};
 use config::mapping::Choice;
 use config::{Config, Conflict, Databases, ExistingData, Foreign, JsonType, MemberTtl, TargetType, Types};
 use flow::SourceOptions;
@@ -68,6 +70,8 @@ pub struct Settings {
     pub loss_window: Duration,
     /// What becomes of JSON documents.
     pub json: JsonAs,
+    /// Of which members the expiry is carried out by us.
+    pub member_ttls: MemberTtls,
     /// What the run ends for, where the target cannot hold it.
     pub fatal: BTreeSet<MissingKind>,
     /// What time it is.
@@ -155,6 +159,7 @@ impl Settings {
                 JsonType::Text => JsonAs::Text,
                 JsonType::Skip => JsonAs::Nothing,
             },
+            member_ttls: member_ttls(&config.types),
             fatal: fatal(&config.types),
             clock: Clock::System,
             rules: Rules::all(),
@@ -223,6 +228,18 @@ fn filter(config: &config::Filter) -> Result<Filter, Error> {
         Some(name) => Err(Error::Filter(name.escape_ascii().to_string())),
         None => Ok(filter),
     }
+}
+
+/// How long members are written after they have expired by our clock: the source's may be behind.
+const MEMBER_GRACE_MS: u64 = 60_000;
+
+fn member_ttls(types: &Types) -> MemberTtls {
+    let of = |policy| match policy {
+        MemberTtl::Expire => MemberTtlAs::Scheduled,
+        MemberTtl::Drop | MemberTtl::Fail => MemberTtlAs::Nothing,
+    };
+    let (sets, fields) = (of(types.set_member_ttl), of(types.hash_field_ttl));
+    MemberTtls { sets, fields, grace_ms: MEMBER_GRACE_MS }
 }
 
 /// What the run ends for.

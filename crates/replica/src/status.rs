@@ -12,7 +12,7 @@ mod stall;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub use report::{
     Filtered, FilteredReport, FlowReport, LackingReport, NodeReport, NotInSyncReport, RepairReport,
     RepairingReport, Report, SpoolReport, UnknownReport,
 };
-pub use sides::{DialectReport, ForbiddenReport};
+pub use sides::{DialectReport, ForbiddenReport, MembersReport};
 
 use crate::desk::Request;
 use crate::ledger::now_ms;
@@ -110,6 +110,8 @@ pub struct Status {
     attempts: AtomicU64,
     executing: AtomicBool,
     sides: Mutex<Sides>,
+    /// By how much the source's clock is ahead of ours (ms); 0 while it is not known.
+    source_ahead_ms: AtomicI64,
 }
 
 impl Status {
@@ -157,6 +159,7 @@ impl Status {
             attempts: AtomicU64::new(0),
             executing: AtomicBool::new(false),
             sides: Mutex::default(),
+            source_ahead_ms: AtomicI64::new(0),
         })
     }
 
@@ -504,6 +507,7 @@ impl Status {
             },
             crash,
             clocks: sides.clocks,
+            members: sides.members,
             dialect: sides.target,
             search_indexes: sides.search,
             repair: RepairReport { off_because: place.repair_off.clone(), ..repair },

@@ -30,6 +30,9 @@ const DIFFERENT: u8 = 2;
 /// How long a server that cannot be reached at the start is tried.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Pause between two rounds where members expire through the daemon: twice as long as it takes one that is past its time.
+const MEMBERS: Duration = Duration::from_secs(5);
+
 /// Compares as the command line says.
 pub(crate) fn run(config: &Config, arguments: &arguments::Check) -> Result<ExitCode, Failure> {
     // The log file is the daemon's; who compares sits in front of it.
@@ -41,7 +44,11 @@ pub(crate) fn run(config: &Config, arguments: &arguments::Check) -> Result<ExitC
     let settings = Settings::new(config)?;
     let runtime = run::runtime()?;
     let json = Json::open(arguments.json.as_deref())?;
-    let options = arguments.options();
+    let mut options = arguments.options();
+    let types = &config.types;
+    if [types.set_member_ttl, types.hash_field_ttl].contains(&config::MemberTtl::Expire) {
+        options.pause = MEMBERS;
+    }
     let fence = fence(config, options.interval);
     let repair = arguments.repair.then_some(config);
     runtime.block_on(compare(&settings, options, fence, json, &terminal, repair))

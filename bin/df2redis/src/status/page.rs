@@ -39,6 +39,17 @@ fn write(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
     Ok(())
 }
 
+/// Keys of which members expire through us.
+fn members(page: &mut String, report: &Report) -> fmt::Result {
+    let Some(keys) = report.members.scheduled else { return Ok(()) };
+    write!(page, "members      of {} keys expire through us", number(keys))?;
+    match report.members.next_due_ms.map(|at_ms| at_ms.saturating_sub(replica::ledger::now_ms()) / 1000) {
+        None => writeln!(page),
+        Some(0) => writeln!(page, "; the first is due"),
+        Some(left) => writeln!(page, "; the first is due in {}", seconds(left)),
+    }
+}
+
 fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
     let since = seconds(seconds_since(report.phase_since_ms));
     let ready = if report.ready { "in sync with the journal" } else { "not ready" };
@@ -83,6 +94,7 @@ fn running(page: &mut String, report: &Report, dashboard: &str) -> fmt::Result {
         Some(why) => writeln!(page, "repair       off: {why}")?,
         None => writeln!(page, "repair       {} keys, {} done", number(repair.keys), number(repair.done))?,
     }
+    members(page, report)?;
     writeln!(page, "not in sync  {} keys", number(report.not_in_sync_count))?;
     for (cause, count) in &report.not_in_sync_by_cause {
         writeln!(page, "             {}: {cause}", number(*count))?;
@@ -155,6 +167,7 @@ fn stopped(page: &mut String, report: &Report) -> fmt::Result {
         writeln!(page, "             written {} ago", seconds(seconds_since(report.phase_since_ms)))?;
     }
     sides(page, report)?;
+    members(page, report)?;
     writeln!(page, "not in sync  {} keys", number(report.not_in_sync_count))?;
     if report.reconciling {
         writeln!(page, "due          removal of the keys that the source lacks")?;

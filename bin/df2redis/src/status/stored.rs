@@ -6,7 +6,7 @@ use checkpoint::Inspection;
 use config::Config;
 use replica::Report;
 use replica::phase::Phase;
-use replica::status::{CrashReport, FlowReport, NotInSyncReport, SHOWN_NOT_IN_SYNC};
+use replica::status::{CrashReport, FlowReport, MembersReport, NotInSyncReport, SHOWN_NOT_IN_SYNC};
 
 use crate::configuration;
 use crate::failure::Failure;
@@ -45,6 +45,10 @@ pub(crate) fn report(config: &Config, why: &str) -> Result<Report, Failure> {
     }
     Ok(Report {
         clocks: Default::default(),
+        members: MembersReport {
+            scheduled: stored.as_ref().map(|i| i.scheduled).filter(|keys| *keys > 0),
+            next_due_ms: stored.as_ref().and_then(|i| i.next_due_ms),
+        },
         dialect: Default::default(),
         search_indexes: Default::default(),
         running: false,

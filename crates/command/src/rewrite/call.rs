@@ -5,7 +5,8 @@ use bytes::Bytes;
 use crate::{
     mapping::Placement,
     table::Spec,
-    treatment::{Missing, MissingKind, Reason, SourceKey, Treatment},
+    target::Commands,
+    treatment::{MemberExpiry, Missing, MissingKind, Reason, SourceKey, Treatment},
 };
 
 /// A record with the row of its command and the place of its database.
@@ -63,6 +64,16 @@ impl Call {
     /// The target lacks this; nothing is sent.
     pub(crate) fn lacking(&self, kind: MissingKind) -> Treatment {
         Treatment::Lacking(Missing { kind, keys: self.keys() })
+    }
+
+    /// Members of the first key expire at this time (unix ms), which somebody else than the target sees to.
+    pub(crate) fn expiring(&self, commands: Commands, at_ms: i64) -> Result<Treatment, Box<Treatment>> {
+        Ok(Treatment::Expiring { commands, expiry: self.member_expiry(at_ms)? })
+    }
+
+    /// Members of the first key expire at this time (unix ms).
+    pub(crate) fn member_expiry(&self, at_ms: i64) -> Result<MemberExpiry, Box<Treatment>> {
+        Ok(MemberExpiry { key: self.source(1)?, at_ms: u64::try_from(at_ms).unwrap_or(0) })
     }
 
     /// What is lost of this record's keys.

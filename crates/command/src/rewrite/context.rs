@@ -10,7 +10,7 @@ use crate::{
     slot::slot,
     target::{Effect, TargetCommand},
     treatment::{Place, SourceKey, Treatment},
-    types::JsonAs,
+    types::{JsonAs, MemberTtlAs, MemberTtls},
 };
 
 /// The mapping and what the target understands.
@@ -20,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) dialect: Arc<Dialect>,
     /// What becomes of JSON documents.
     pub(crate) json: JsonAs,
+    /// What becomes of the expiry of members that the target does not expire.
+    pub(crate) member_ttls: MemberTtls,
     /// Values whose expiry has passed are written all the same.
     pub(crate) keep_expired: bool,
 }
@@ -37,6 +39,22 @@ impl Context {
     /// Whether a value need not be written any more, because its absolute expiry has passed.
     pub(crate) fn has_expired(&self, expire_at_ms: Option<u64>, now_ms: u64) -> bool {
         !self.keep_expired && expire_at_ms.is_some_and(|at| at <= now_ms)
+    }
+
+    /// Whether members of sets are removed in time by somebody else than the target.
+    pub(crate) fn schedules_sets(&self) -> bool {
+        self.member_ttls.sets == MemberTtlAs::Scheduled
+    }
+
+    /// The same for fields of hashes.
+    pub(crate) fn schedules_fields(&self) -> bool {
+        self.member_ttls.fields == MemberTtlAs::Scheduled && !self.dialect.has_hash_field_ttl()
+    }
+
+    /// Whether a scheduled member with this expiry (unix seconds) is written.
+    pub(crate) fn keeps_member(&self, expire_at_s: Option<u64>, now_ms: u64) -> bool {
+        let until = |at_s: u64| at_s.saturating_mul(1000).saturating_add(self.member_ttls.grace_ms);
+        expire_at_s.is_none_or(|at_s| until(at_s) > now_ms)
     }
 
     /// The slot of a target name; 0 on a standalone target.

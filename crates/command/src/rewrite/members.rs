@@ -17,6 +17,10 @@ const FIELDEXPIRE: &str = "local t=redis.call('TYPE',KEYS[1]).ok \
     if t~='hash' then return redis.error_reply('ERR members of a '..t..' cannot expire') end \
     return redis.call('HPEXPIREAT',KEYS[1],ARGV[1],'FIELDS',#ARGV-1,unpack(ARGV,2))";
 
+/// The same where somebody else sees to the members of sets.
+const FIELDEXPIRE_IN_HASHES: &str = "if redis.call('TYPE',KEYS[1]).ok~='hash' then return 0 end \
+    return redis.call('HPEXPIREAT',KEYS[1],ARGV[1],'FIELDS',#ARGV-1,unpack(ARGV,2))";
+
 /// `ZADD key [flags] score member ...`: with `INCR` every execution counts.
 pub(crate) fn zadd(context: &Context, call: Call) -> Outcome {
     let flags = ["NX", "XX", "GT", "LT", "CH", "INCR"];
@@ -32,14 +36,16 @@ pub(crate) fn zadd(context: &Context, call: Call) -> Outcome {
 /// `SADDEX key [KEEPTTL] seconds member ...`: no other server has member TTLs of sets.
 pub(crate) fn saddex(context: &Context, mut call: Call) -> Outcome {
     let seconds = if call.is(2, "KEEPTTL") { 3 } else { 2 };
-    call.integer(seconds)?;
+    let at_ms = call.after_arrival(call.integer(seconds)?, 1000);
     if call.args.len() <= seconds + 1 {
         return Err(call.malformed());
     }
     let missing = call.missing(MissingKind::SetMemberTtl);
+    let expiry = call.member_expiry(at_ms)?;
     call.args.drain(2..=seconds);
     call.args[0] = Bytes::from_static(b"SADD");
     match plain::send(context, call, Effect::Repeatable)? {
+        Treatment::Send(commands) if context.schedules_sets() => Ok(Treatment::Expiring { commands, expiry }),
         Treatment::Send(commands) => Ok(Treatment::Reduced { commands, missing }),
         other => Ok(other),
     }
@@ -169,6 +175,7 @@ pub(crate) fn hsetex(context: &Context, call: Call) -> Outcome {
             commands.push(with_fields(context, &call, "HPEXPIREAT", vec![decimal(at_ms)], names)?);
             Ok(Treatment::Send(commands.into()))
         }
+        Some(at_ms) if context.schedules_fields() => call.expiring(commands, at_ms),
         Some(_) => Ok(Treatment::Reduced { commands, missing: call.missing(MissingKind::HashFieldTtl) }),
     }
 }
@@ -222,7 +229,10 @@ fn set_ttl(context: &Context, call: &Call, fields: &Fields) -> Outcome {
     if fields.over(call) && fields.condition.is_none() {
         return Ok(Treatment::Send(plain_command(context, call, "HDEL", names)?.into()));
     }
-    Ok(call.lacking(MissingKind::HashFieldTtl))
+    match fields.expire_at_ms {
+        Some(at_ms) if context.schedules_fields() => call.expiring(Commands::Many(Vec::new()), at_ms),
+        _ => Ok(call.lacking(MissingKind::HashFieldTtl)),
+    }
 }
 
 fn persist(context: &Context, call: &Call, fields: &Fields) -> Outcome {
@@ -240,13 +250,19 @@ pub(crate) fn fieldexpire(context: &Context, call: Call) -> Outcome {
     if call.args.len() < 4 {
         return Err(call.malformed());
     }
+    let sets = context.schedules_sets();
     if !context.dialect.has_hash_field_ttl() || !context.dialect.has("EVAL") {
-        return Ok(call.lacking(MissingKind::MemberTtl));
+        // the record does not tell which of the two it is; whoever looks at the key finds out
+        return match sets || context.schedules_fields() {
+            true => call.expiring(Commands::Many(Vec::new()), at_ms),
+            false => Ok(call.lacking(MissingKind::MemberTtl)),
+        };
     }
+    let script = if sets { FIELDEXPIRE_IN_HASHES } else { FIELDEXPIRE };
     let name = context.name(call.db, &call.place, &call.args[1])?;
-    let mut args =
-        vec![Bytes::from_static(b"EVAL"), FIELDEXPIRE.into(), Bytes::from_static(b"1"), name.clone()];
+    let mut args = vec![Bytes::from_static(b"EVAL"), script.into(), Bytes::from_static(b"1"), name.clone()];
     args.push(decimal(at_ms));
     args.extend_from_slice(&call.args[3..]);
-    Ok(Treatment::Send(context.command(&call.place, name, args, Effect::Repeatable).into()))
+    let commands = context.command(&call.place, name, args, Effect::Repeatable).into();
+    if sets { call.expiring(commands, at_ms) } else { Ok(Treatment::Send(commands)) }
 }

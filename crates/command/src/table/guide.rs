@@ -187,7 +187,8 @@ fn treatment(line: &str, dialect: &Dialect) -> String {
 
 fn describe(args: &[Bytes], treatment: Treatment) -> String {
     match treatment {
-        Treatment::Send(commands) => sent(args, commands.as_slice()),
+        // The guide is about the default, in which nothing is scheduled.
+        Treatment::Send(commands) | Treatment::Expiring { commands, .. } => sent(args, commands.as_slice()),
         Treatment::Reduced { commands, missing } if commands.is_empty() => format!("Reported: no {missing}"),
         Treatment::Reduced { commands, missing } => {
             format!("{}; reported: no {missing}", sent(args, commands.as_slice()))

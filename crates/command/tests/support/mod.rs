@@ -61,6 +61,14 @@ pub(crate) fn treat(translator: &mut Translator, db: u32, line: &str) -> String 
 pub(crate) fn show(treatment: &Treatment) -> String {
     match treatment {
         Treatment::Send(commands) => show_commands(commands),
+        Treatment::Expiring { commands, expiry } => {
+            format!(
+                "expiring({} at {}): {}",
+                show_keys(std::slice::from_ref(&expiry.key)),
+                expiry.at_ms,
+                show_commands(commands)
+            )
+        }
         Treatment::Reduced { commands, missing } => {
             format!("reduced({}): {}", show_missing(missing), show_commands(commands))
         }

@@ -107,7 +107,7 @@ pub(crate) fn types(reader: &mut Reader<'_>) -> Types {
         ("skip", JsonType::Skip),
         ("fail", JsonType::Fail),
     ];
-    let ttl = [("drop", MemberTtl::Drop), ("fail", MemberTtl::Fail)];
+    let ttl = [("drop", MemberTtl::Drop), ("expire", MemberTtl::Expire), ("fail", MemberTtl::Fail)];
     Types {
         json: reader.word("types.json", "choice", &json).unwrap_or_default(),
         hash_field_ttl: reader.word("types.hash_field_ttl", "choice", &ttl).unwrap_or_default(),

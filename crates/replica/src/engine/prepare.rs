@@ -1,10 +1,10 @@
 //! What has to be known and stored before the first byte of an attachment is asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use checkpoint::{NotInSync, Phase as Stored, State};
-use command::Mapping;
+use command::{Mapping, MemberTtlAs, MemberTtls};
 use config::ExistingData;
 use flow::{Answer, Attachment, Release, Resume};
 use repair::ReaderOptions;
@@ -71,6 +71,7 @@ impl Replica {
             );
         }
         self.status.set_repair_off(refused.clone());
+        let member_ttls = self.member_ttls(run, refused.is_none()).await?;
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
         let told = side.backlog().await.or(self.settings.backlog_records);
         let greeting = &attachment.greeting;
@@ -95,6 +96,8 @@ impl Replica {
             repair: refused.is_none(),
             began_empty: false,
             json: self.settings.json,
+            member_ttls,
+            existed: (0..flows).map(|_| AtomicU64::new(0)).collect(),
             fatal: self.settings.fatal.clone(),
             leases: self.settings.on_existing_data != ExistingData::Merge,
             sharding: Sharding::new(flows),
@@ -107,6 +110,39 @@ impl Replica {
             drain_first: attachment.greeting.resume_style() == flow::ResumeStyle::Rdb,
             silent_reads: attachment.greeting.release.is_some_and(|release| release < Release::new(1, 37, 0)),
         })
+    }
+
+    /// Of which members the expiry is carried out by us. Without that, a schedule of an earlier run means nothing.
+    async fn member_ttls(&self, run: &Run, may_read: bool) -> Result<Option<MemberTtls>, Error> {
+        let ttls = self.settings.member_ttls;
+        let wanted = [ttls.sets, ttls.fields].contains(&MemberTtlAs::Scheduled);
+        if wanted && may_read {
+            return Ok(Some(ttls));
+        }
+        if wanted {
+            warn!("members of sets and hashes do not expire on the target: the source may not be read");
+        }
+        if run.ledger.scheduled() > 0 {
+            info!(keys = run.ledger.scheduled(), "the schedule of members that expire is dropped");
+            run.ledger.forget_schedule(None).await?;
+        }
+        Ok(None)
+    }
+
+    /// How old the records are that the source holds at this moment is not known.
+    async fn note_existing(&self, run: &Run, side: &mut SourceSide) {
+        let Some(session) = &run.session else { return };
+        if session.shared.member_ttls.is_none() {
+            return;
+        }
+        match side.offsets().await {
+            Ok(lsns) => {
+                for (existed, lsn) in session.shared.existed.iter().zip(lsns) {
+                    existed.store(lsn, Relaxed);
+                }
+            }
+            Err(error) => info!(%error, "how far the source's journal is was not told"),
+        }
     }
 
     /// What has to be known and stored before the first byte is asked for. Leaves a session to plug into.
@@ -129,7 +165,7 @@ impl Replica {
         self.note_databases(&run.mapping, source).await?;
         let mut side = SourceSide::new(self.settings.sources[source].connect.clone());
         self.status.set_clocks(skew::compare(&mut side, &run.target, self.settings.clock).await);
-        match (&full, resume) {
+        let prepared = match (&full, resume) {
             (None, _) if run.session.is_some() => {
                 self.status.attached_again(&greeting.replid, &release);
                 info!(replid = greeting.replid, flows, "partial sync, where the link was lost");
@@ -144,7 +180,10 @@ impl Replica {
                 self.status.attached(&greeting.replid, &release, flows, Some(&reason));
                 self.full_sync(attachment, run, source, reason).await
             }
-        }
+        };
+        prepared?;
+        self.note_existing(run, &mut side).await;
+        Ok(())
     }
 
     pub(super) async fn resume(
@@ -252,6 +291,8 @@ impl Replica {
         };
         shared.reconcile.store(state.reconcile, Relaxed);
         run.ledger.write(Entry::replace(state).clear_list()).await?;
+        // The snapshot brings it anew.
+        run.ledger.forget_schedule(None).await?;
         if let Some(nodes) = &run.nodes {
             nodes.forget_losses();
         }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use checkpoint::{NotInSync, State};
-use command::{Global, JsonAs, Mapping, MissingKind, SourceKey};
+use command::{Global, JsonAs, Mapping, MemberTtls, MissingKind, SourceKey};
 use flow::EofToken;
 use repair::{Reached, Value};
 use router::Target;
@@ -58,6 +58,10 @@ pub struct Shared {
     pub leases: bool,
     /// What becomes of JSON documents.
     pub json: JsonAs,
+    /// Of which members the expiry is carried out by us; `None`: of none.
+    pub member_ttls: Option<MemberTtls>,
+    /// Records below existed when the source was attached to last: how old they are is not known. By flow.
+    pub existed: Vec<AtomicU64>,
     /// What the run ends for, where the target cannot hold it.
     pub fatal: BTreeSet<MissingKind>,
     /// Which flow carries a key.

@@ -214,6 +214,10 @@ impl FlowTask {
 
     pub(super) async fn place(&mut self, placement: Placement) -> Result<(), End> {
         let Placement { token, key, value, held } = placement;
+        let bytes = match &value {
+            Value::File(spilled) => usize::try_from(spilled.file_bytes()).unwrap_or(usize::MAX),
+            value => value.bytes(),
+        };
         self.note_database(key.db)?;
         if let Some(known) = &mut self.known {
             known.insert(key.db, &key.key);
@@ -242,6 +246,7 @@ impl FlowTask {
             // Neither is ever due.
             Value::TooBig | Value::Unreadable(_) => {}
         }
+        self.members_placed(&key, bytes);
         if !self.shared.rules.on(4) {
             self.shared.ledger.note(Entry::default().unlist(vec![key.clone()]));
             self.shared.checkpoint_due.notify_one();
@@ -257,7 +262,8 @@ impl FlowTask {
                     continue;
                 }
             };
-            let treatment = self.translator.record(record, self.now_ms);
+            self.members_move(&record);
+            let treatment = self.translator.record(record, self.source_ms());
             self.apply(treatment, Place::Held(token)).await?;
         }
         self.router.repair_close(token);

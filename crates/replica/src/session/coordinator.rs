@@ -421,6 +421,13 @@ impl Coordinator {
             let ahead = behind.iter().map(|lsn| lsn + self.shared.pace.window).collect();
             self.store(behind, ahead, gone, false).await?;
         }
+        // What has no member any more is not looked at; the keys of some slots are, in vain.
+        let forgotten = match global {
+            command::Global::FlushAll => self.shared.ledger.forget_schedule(None).await,
+            command::Global::FlushDb(db) => self.shared.ledger.forget_schedule(Some(db)).await,
+            command::Global::FlushSlots(_) => Ok(()),
+        };
+        forgotten.map_err(|error| Ending::Failed(error.into()))?;
         self.order_all(|| Order::GlobalDone);
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::crash::CrashReport;
 use super::flow::{FlowStatus, RepairingKey};
 use super::lock;
-use super::sides::DialectReport;
+use super::sides::{DialectReport, MembersReport};
 use crate::phase::Phase;
 use crate::skew::ClocksReport;
 
@@ -80,6 +80,9 @@ pub struct Report {
     /// How far the clocks of the source and of the target's nodes are apart.
     #[serde(default)]
     pub clocks: ClocksReport,
+    /// Members that expire at the source, and not by themselves on the target.
+    #[serde(default)]
+    pub members: MembersReport,
     /// Keys that are read again from the source and placed anew.
     #[serde(default)]
     pub repair: RepairReport,

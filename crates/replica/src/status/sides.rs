@@ -1,6 +1,7 @@
 //! What is known of the two servers besides the stream.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use command::Dialect;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::skew::ClocksReport;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sides {
     pub(super) clocks: ClocksReport,
+    pub(super) members: MembersReport,
     pub(super) target: DialectReport,
     /// Search indexes of the source: name and definition.
     pub(super) search: BTreeMap<String, String>,
@@ -40,6 +42,16 @@ pub struct DialectReport {
     pub modules: Vec<String>,
     /// What it does not let us use.
     pub forbidden: Vec<ForbiddenReport>,
+}
+
+/// Keys of which members expire at the source, and not by themselves on the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct MembersReport {
+    /// Keys on the schedule; nothing where such members are not removed by us.
+    pub scheduled: Option<u64>,
+    /// When the first of them is due, unix ms by the source's clock.
+    pub next_due_ms: Option<u64>,
 }
 
 /// A command that the target does not let us use.
@@ -95,7 +107,18 @@ impl Status {
 
     /// The clocks were compared.
     pub fn set_clocks(&self, clocks: ClocksReport) {
+        self.source_ahead_ms.store(clocks.source_ahead_ms.unwrap_or(0), Relaxed);
         lock(&self.sides).clocks = clocks;
+    }
+
+    /// By how much the source's clock is ahead of this program's (ms); 0 while that is not known.
+    pub fn source_ahead_ms(&self) -> i64 {
+        self.source_ahead_ms.load(Relaxed)
+    }
+
+    /// So many keys have members that expire through us, and the first is due then.
+    pub fn set_scheduled(&self, keys: u64, next_due_ms: Option<u64>) {
+        lock(&self.sides).members = MembersReport { scheduled: Some(keys), next_due_ms };
     }
 
     /// It is known what the target understands.

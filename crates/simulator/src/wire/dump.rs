@@ -29,7 +29,9 @@ pub(crate) fn write(v: &Value, members: &Members, profile: &Profile) -> Vec<u8> 
 /// The payload of a hash or set some of whose members have so many seconds left; `None` for any other type. They expire
 /// at a second counted from February 2023 (v1.40.1 `common.h` `kMemberExpiryBase`), -1 is never.
 pub(crate) fn with_member_ttls(v: &Value, left: &HashMap<Bytes, u64>, now_s: u64) -> Option<Vec<u8>> {
-    let ttl = |member: &Bytes| left.get(member).map_or("-1".to_owned(), |s| (now_s - values::MEMBER_BASE + s).to_string());
+    let ttl = |member: &Bytes| {
+        left.get(member).map_or("-1".to_owned(), |s| (now_s - values::MEMBER_BASE + s).to_string())
+    };
     let mut out = Vec::new();
     match v {
         Value::Hash(fields) => {

@@ -125,7 +125,10 @@ fn values() {
 #[test]
 fn dump_payloads() {
     let payload = hex("00 03626172 0900 364c18acbae09ea6");
-    assert_eq!(dump::write(&Value::String(Bytes::from("bar")), &Default::default(), crate::Release::V1_40.profile()), payload);
+    assert_eq!(
+        dump::write(&Value::String(Bytes::from("bar")), &Default::default(), crate::Release::V1_40.profile()),
+        payload
+    );
     assert!(matches!(dump::read(&payload), Some((Value::String(s), _)) if s == "bar"));
     let mut broken = payload.clone();
     broken[1] ^= 1;

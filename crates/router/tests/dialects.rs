@@ -177,7 +177,7 @@ async fn what_a_user_may_not_do_is_known_at_the_start() {
         "-restore",
     ]);
     let mut seed = ConnectOptions::new(server.addr());
-    (seed.username, seed.password) = (Some("limited".into()), Some("p".to_owned().into()));
+    (seed.username, seed.password) = (Some("limited".into()), "p".into());
     let options = TargetOptions { expected: Expected::Standalone, seeds: vec![seed] };
     let target = Target::connect(&options).await.unwrap();
     let forbidden: Vec<_> = target.dialect().forbidden().iter().map(|(command, _)| *command).collect();

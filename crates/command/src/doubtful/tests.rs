@@ -132,7 +132,7 @@ fn an_expiry_further_away_than_the_source_allows_counts_from_an_unknown_moment()
         doubts.record(&record(0, &format!("RESTORE k {expiry} payload REPLACE {options}")))
     };
     let doubt = Doubt { key: SourceKey { db: 0, key: "k".into() }, why: DoubtfulWhy::RelativeExpiry };
-    assert_eq!(found(now_ms + longest, "ABSTTL"), [doubt.clone()]);
+    assert_eq!(found(now_ms + longest, "ABSTTL"), std::slice::from_ref(&doubt));
     assert_eq!(found(4_102_444_800_000, "ABSTTL STICK"), [doubt]);
     assert_eq!(found(now_ms + longest / 2, "ABSTTL"), []);
     assert_eq!(found(0, ""), []);

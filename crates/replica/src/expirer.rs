@@ -89,7 +89,10 @@ impl Expirer {
             let plan = Planned { db, key: name.key.to_vec(), plan: Plan::Taken(now_ms) };
             // What is not replicated any more is nobody's concern.
             if shared.mapping.target_name(db, &name.key).is_some() {
-                let flow = shared.sharding.flow_of(&name.key);
+                // A flow that has listed it carries it.
+                let of_list = || shared.ledger.lists(&name).map(|flow| flow as usize);
+                let flow = shared.sharding.flow_of(&name.key).or_else(of_list);
+                let flow = flow.filter(|flow| *flow < self.flows.len());
                 entry = entry.list(vec![NotInSync {
                     db,
                     key: name.key.to_vec(),

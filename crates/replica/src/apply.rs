@@ -512,15 +512,15 @@ impl FlowTask {
         };
         if self.shared.repair {
             // Rule 19: what was written here for another flow's sake is nothing that this one could place alone.
-            let (carried, own): (Vec<_>, Vec<_>) = keys
-                .iter()
-                .cloned()
-                .partition(|key| self.carried.contains(key) && !self.repairs.contains(key));
+            let (carried, own): (Vec<_>, Vec<_>) =
+                keys.iter().cloned().partition(|key| self.carried.contains(key) && !self.repairs.is_own(key));
             for key in own {
                 self.repairs.begin(key, cause, self.next);
             }
             if !carried.is_empty() {
-                carried.iter().for_each(|key| self.repairs.begin_unknown(key.clone(), cause, self.next));
+                for key in &carried {
+                    self.repairs.begin_unknown(key.clone(), cause, self.next);
+                }
                 let (done, _) = tokio::sync::oneshot::channel();
                 // A session that has ended leaves them on the list.
                 let _ = self.channels.unclear.send(Request { keys: carried, cause, reason: LOST, done });

@@ -79,19 +79,29 @@ impl Unclear {
         }
         while let Some(Request { keys, cause, reason, done }) = self.requests.recv().await {
             info!(keys = keys.len(), reason, "keys of an unclear flow are repaired over all flows");
+            let mut owned = Vec::new();
             for keys in keys.chunks(TOGETHER) {
                 let work =
                     Work { cause, reason, left: BTreeSet::new(), big: BTreeSet::new(), owned: Vec::new() };
-                if self.repair(keys, work).await.is_err() {
-                    return;
+                match self.repair(keys, work).await {
+                    Ok(more) => owned.extend(more),
+                    Err(Ended) => return,
                 }
             }
-            // Whoever does not wait any more has ended.
-            let _ = done.send(());
+            // Not here: a key that a flow repairs may turn out to be unclear again, and wait for this very task.
+            tokio::spawn(async move {
+                for left in owned {
+                    // A flow that has ended leaves its keys on the durable list.
+                    let _ = left.await;
+                }
+                // Whoever does not wait any more has ended.
+                let _ = done.send(());
+            });
         }
     }
 
-    async fn repair(&self, keys: &[SourceKey], mut work: Work) -> Result<(), Ended> {
+    /// Repairs these keys. What is returned tells when those have left that a flow has taken over.
+    async fn repair(&self, keys: &[SourceKey], mut work: Work) -> Result<Vec<oneshot::Receiver<()>>, Ended> {
         let (cause, reason) = (work.cause, work.reason);
         let keys: Vec<SourceKey> = keys.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
         let answers = self.all(&keys, |_| Step::Begin(cause, reason)).await?;
@@ -121,10 +131,7 @@ impl Unclear {
             self.flows[flow].send(order).map_err(|_| Ended)?;
             answers.push(answer);
         }
-        for answer in answers {
-            answer.await.map_err(|_| Ended)?;
-        }
-        Ok(())
+        Ok(answers)
     }
 
     /// Reads the keys that are left, and places what holds.

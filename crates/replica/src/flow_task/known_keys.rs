@@ -72,6 +72,10 @@ impl FlowTask {
                 }
                 continue;
             }
+            if self.repairs.is_unknown(&key) {
+                // Rule 19: its value comes through another flow's lanes, and this removal might come behind it.
+                continue;
+            }
             let mapping = &self.shared.mapping;
             let Some((target_db, name)) = mapping.target_name(key.db, &key.key) else { continue };
             // A name that two keys would take is not touched: the record itself stops the run.

@@ -64,7 +64,17 @@ impl FlowTask {
             }
             Step::Withdraw => self.repairs.withdraw(key),
         };
-        Ok(keys.iter().map(one).collect())
+        let answers: Vec<Reached> = keys.iter().map(one).collect();
+        if matches!(step, Step::Leave | Step::Withdraw) {
+            for (key, answer) in keys.iter().zip(&answers) {
+                match answer {
+                    // It turned out to be this flow's: whatever becomes of its value is for this flow to mend.
+                    Reached::Again => drop(self.carried.remove(key)),
+                    _ => self.tell_left(std::slice::from_ref(key)),
+                }
+            }
+        }
+        Ok(answers)
     }
 
     async fn begin_unclear(

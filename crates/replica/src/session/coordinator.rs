@@ -153,7 +153,14 @@ impl Coordinator {
                         ends.push(end);
                         result
                     }
-                    notice => self.take(notice, &mut barrier, &mut interval).await,
+                    notice => {
+                        let result = self.take(notice, &mut barrier, &mut interval).await;
+                        // The copy of a global command in a flow that has ended does not come any more.
+                        if !ends.is_empty() && barrier.is_waited_for() {
+                            self.stop_flows.send_replace(true);
+                        }
+                        result
+                    }
                 },
                 Some(Command::Go { change, done }) = self.commands.recv() => {
                     self.go(change, done).await;
@@ -193,7 +200,7 @@ impl Coordinator {
 
     fn flow_ended(&self, flow: usize, end: &End, barrier: &Barrier) {
         let alone = !matches!(end, End::Input | End::Stopped { .. });
-        // The copy of a global command in a flow that has ended does not come any more.
+        // The others may stand at a global command whose copy in this flow does not come any more.
         if alone || barrier.is_waited_for() {
             if !matches!(end, End::Stopped { .. }) {
                 info!(flow, ?end, "flow ended");

@@ -90,6 +90,23 @@ const KEPT: &[(u64, Option<usize>, &str)] = &[
         "FLUSHALL was executed and settled, and a node then came back from a file that was older: what the command had removed \
          there was back, and nobody had remembered that",
     ),
+    (
+        400_000_045_976,
+        None,
+        "a stale key that a flow had taken over went under repair in all flows once more, and the one waited for the other",
+    ),
+    (
+        400_000_046_129,
+        None,
+        "a stale key came back while it was repaired in all flows: its own flow removed what was stale in front of the record, in \
+         another lane than the new value took",
+    ),
+    (
+        400_000_081_317,
+        None,
+        "the link broke between the copies of a FLUSHALL, and the flow that had one came to it only when the other had ended: nobody \
+         told it that the other copy does not come any more",
+    ),
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkpoint::{Commit, Durable, Error, Memory, NotInSync, State};
+use checkpoint::{Commit, Durable, Error, Memory, NotInSync, Scheduled, State};
 use config::Config;
 use replica::clock::Clock;
 use replica::{Finished, Goal, Replica, Settings, Status};
@@ -72,6 +72,22 @@ impl Durable for Store {
 
     fn listed_count(&self) -> u64 {
         self.memory.listed_count()
+    }
+
+    fn due(&self, at_ms: u64, limit: usize) -> Result<Vec<Scheduled>, Error> {
+        self.memory.due(at_ms, limit)
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        self.memory.next_due()
+    }
+
+    fn scheduled_count(&self) -> u64 {
+        self.memory.scheduled_count()
+    }
+
+    fn forget_schedule(&self, db: Option<u32>) -> Result<(), Error> {
+        self.memory.forget_schedule(db)
     }
 
     fn name(&self) -> String {

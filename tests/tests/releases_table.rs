@@ -47,7 +47,7 @@ fn table() -> String {
             continue;
         }
         let style = known.map_or(ResumeStyle::Journal, handshake::Release::resume_style);
-        let kept = known.map_or(None, handshake::Release::default_backlog);
+        let kept = known.and_then(handshake::Release::default_backlog);
         let after = match (style, kept) {
             (ResumeStyle::None, _) => "full sync",
             (_, Some(0)) => "partial if nothing was written",

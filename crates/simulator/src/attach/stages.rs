@@ -163,6 +163,16 @@ impl Engine {
             self.cancel(id);
             return Ok(());
         }
+        let lost = self.shards.iter().any(|shard| {
+            let lsn = shard.flows.iter().find(|f| f.attachment == id).and_then(|f| f.partial);
+            lsn.is_some_and(|lsn| shard.journal.since(lsn).is_none())
+        });
+        if lost {
+            // The ring moved on between FLOW and SYNC: "Partial sync was unsuccessful because entry #... was dropped from the
+            // buffer" (`snapshot.cc` SliceSnapshot, up to v1.34), which ends the attachment.
+            self.cancel(id);
+            return Ok(());
+        }
         if let Some(a) = self.attachments.get_mut(&id) {
             a.state = State::FullSync;
         }
